@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package private reads the files that secrets and settings live in, and
+// refuses those that somebody else could have written or could read.
+//
+// A secret in a file is as private as the file's mode, and a container starts
+// with whatever the file holds. So a file counts only if it is a regular file
+// that belongs to root or to the user who asks, that nobody else can write,
+// and, for secrets, that others cannot read. The check is made on the opened
+// file, never on its name, so nothing can be swapped between check and read.
+//
+// What it does not protect against: root; the members of the file's group,
+// who may read a file of mode 0640; access lists and capabilities, which no
+// mode shows beyond its mask; a directory above the one that was checked, or
+// one that a symbolic link leads through, that others can write.
+package private
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// MaxSize is the size in bytes of the largest file that is read.
+const MaxSize = 16 << 20
+
+// openFlags keep the open itself harmless: a named pipe without a writer would
+// block it for ever, a terminal could become the process's own.
+const openFlags = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
+
+// Read gives the content of a file that must be private: only its owner may
+// write it, and others may not read it. A file that is not there gives an
+// error that is fs.ErrNotExist; every other one is fault.Refused.
+func Read(name string) ([]byte, error) {
+	f, err := os.OpenFile(name, openFlags, 0)
+	return read(f, err, name, secret)
+}
+
+// ReadTrusted is [Read] for files that hold no secret but must be nobody
+// else's to write, such as settings and certificates: all may read them.
+func ReadTrusted(name string) ([]byte, error) {
+	f, err := os.OpenFile(name, openFlags, 0)
+	return read(f, err, name, trusted)
+}
+
+// ReadIn is [Read] for a file below root; name is a slash-separated path. It
+// also checks each directory on the way from root to the file, like
+// [OpenRoot]. A name or symbolic link that leads out of root is refused.
+func ReadIn(root *os.Root, name string) ([]byte, error) {
+	dir := filepath.Clean(root.Name())
+	full := filepath.Join(dir, name)
+	if !fs.ValidPath(name) || name == "." {
+		return nil, fault.New(fault.Refused, "", "%s is not a path below %s", full, dir)
+	}
+	for i := range len(name) {
+		if name[i] != '/' {
+			continue
+		}
+		info, err := root.Stat(name[:i])
+		if err != nil {
+			return nil, explain(filepath.Join(dir, name[:i]), err)
+		}
+		if !info.IsDir() {
+			return nil, &absent{full}
+		}
+		if err := directory.check(filepath.Join(dir, name[:i]), info); err != nil {
+			return nil, err
+		}
+	}
+	f, err := root.OpenFile(name, openFlags, 0)
+	return read(f, err, full, secret)
+}
+
+// OpenRoot opens a directory that must be nobody else's to write: whoever can
+// write a directory can put another file in the place of a private one. The
+// sticky bit does not help, because it lets others add what is not there yet.
+// All may read it. Errors are those of [Read].
+func OpenRoot(dir string) (*os.Root, error) {
+	// The slash makes the kernel refuse anything but a directory, before it
+	// would wait for the writer of a named pipe.
+	root, err := os.OpenRoot(strings.TrimSuffix(dir, "/") + "/")
+	if err != nil {
+		if errors.Is(err, syscall.ENOTDIR) {
+			if _, err := os.Stat(dir); err == nil {
+				return nil, fault.New(fault.Refused, "", "%s is not a directory", dir)
+			}
+		}
+		return nil, explain(dir, err)
+	}
+	info, err := root.Stat(".")
+	if err != nil {
+		err = explain(dir, err)
+	} else {
+		err = directory.check(dir, info)
+	}
+	if err != nil {
+		_ = root.Close() // nothing was written
+		return nil, err
+	}
+	return root, nil
+}
+
+// CheckDir makes the checks of [OpenRoot] alone.
+func CheckDir(dir string) error {
+	root, err := OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	return root.Close()
+}
+
+// read checks the file that an open gave, or explains why it gave none.
+func read(f *os.File, err error, name string, want rule) ([]byte, error) {
+	if err != nil {
+		return nil, explain(name, err)
+	}
+	defer f.Close() // only read from
+	info, err := f.Stat()
+	if err != nil {
+		return nil, explain(name, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fault.New(fault.Refused, "", "%s is %s, and must be a regular file", name, kind(info.Mode()))
+	}
+	if err := want.check(name, info); err != nil {
+		return nil, err
+	}
+	// The size that stat tells is a promise that a growing file breaks.
+	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err != nil {
+		return nil, explain(name, err)
+	}
+	if len(data) > MaxSize {
+		return nil, fault.New(fault.Refused, "", "%s is larger than %d bytes", name, MaxSize)
+	}
+	return data, nil
+}

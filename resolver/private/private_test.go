@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package private
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// write makes a file of exactly this mode, whatever the umask.
+func write(t *testing.T, name, content string, mode fs.FileMode) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	chmod(t, name, mode)
+	return name
+}
+
+func chmod(t *testing.T, name string, mode fs.FileMode) {
+	t.Helper()
+	if err := os.Chmod(name, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// check compares an error with its wanted text ("" for none), its hint, and
+// what holds for every refusal.
+func check(t *testing.T, err error, text, hint string) {
+	t.Helper()
+	if text == "" {
+		if err != nil {
+			t.Fatalf("error %v", err)
+		}
+		return
+	}
+	if err == nil {
+		t.Fatalf("no error, want %q", text)
+	}
+	if err.Error() != text {
+		t.Errorf("error text %q, want %q", err, text)
+	}
+	for _, phrase := range []string{"permission denied", "operation not permitted", "no such file or directory"} {
+		if strings.Contains(err.Error(), phrase) {
+			t.Errorf("error %q has a phrase that podman searches for", err)
+		}
+	}
+	if c, _ := fault.ClassOf(err); c != fault.Refused {
+		t.Errorf("class %v, want refused", c)
+	}
+	if got := strings.Join(fault.Hints(err), "|"); got != hint {
+		t.Errorf("hint %q, want %q", got, hint)
+	}
+}
+
+func TestModes(t *testing.T) {
+	secretWants, trustedWants := "; it must have 0640 or 0600", "; it must have 0644 or stricter"
+	for _, c := range []struct {
+		mode            fs.FileMode
+		secret, trusted string
+	}{
+		{0o600, "", ""},
+		{0o640, "", ""},
+		{0o400, "", ""},
+		{0o750, "", ""},
+		{0o644, "has mode 0644, so others can read it" + secretWants, ""},
+		{0o604, "has mode 0604, so others can read it" + secretWants, ""},
+		{0o660, "has mode 0660, so its group can write it" + secretWants, "has mode 0660, so its group can write it" + trustedWants},
+		{0o602, "has mode 0602, so others can write it" + secretWants, "has mode 0602, so others can write it" + trustedWants},
+		{
+			0o666, "has mode 0666, so its group can write it and others can write it and others can read it" + secretWants,
+			"has mode 0666, so its group can write it and others can write it" + trustedWants,
+		},
+	} {
+		t.Run(c.mode.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			name := write(t, filepath.Join(dir, "f"), "content", c.mode)
+			root, err := OpenRoot(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer root.Close()
+			for _, r := range []struct {
+				how, want, chmod string
+				read             func() ([]byte, error)
+			}{
+				{"Read", c.secret, "chmod 0640 ", func() ([]byte, error) { return Read(name) }},
+				{"ReadIn", c.secret, "chmod 0640 ", func() ([]byte, error) { return ReadIn(root, "f") }},
+				{"ReadTrusted", c.trusted, "chmod 0644 ", func() ([]byte, error) { return ReadTrusted(name) }},
+			} {
+				t.Run(r.how, func(t *testing.T) {
+					data, err := r.read()
+					if r.want == "" {
+						check(t, err, "", "")
+						if string(data) != "content" {
+							t.Errorf("read %q", data)
+						}
+						return
+					}
+					check(t, err, name+" "+r.want, r.chmod+name)
+				})
+			}
+		})
+	}
+}
+
+func TestDirectoryModes(t *testing.T) {
+	for mode, want := range map[fs.FileMode]string{
+		0o755:                 "",
+		0o700:                 "",
+		0o775:                 "has mode 0775, so its group can write it",
+		0o777:                 "has mode 0777, so its group can write it and others can write it",
+		0o777 | fs.ModeSticky: "has mode 0777, so its group can write it and others can write it",
+	} {
+		t.Run(mode.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			chmod(t, dir, mode)
+			text := ""
+			if want != "" {
+				text = dir + " " + want + "; it must have 0755 or stricter"
+			}
+			check(t, CheckDir(dir), text, "chmod 0755 "+dir)
+		})
+	}
+	t.Run("on the way", func(t *testing.T) {
+		dir := t.TempDir()
+		write(t, filepath.Join(dir, "a/b/f"), "", 0o600)
+		chmod(t, filepath.Join(dir, "a"), 0o777)
+		root, err := OpenRoot(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		_, err = ReadIn(root, "a/b/f")
+		check(t, err, dir+"/a has mode 0777, so its group can write it and others can write it; it must have 0755 or stricter", "chmod 0755 "+dir+"/a")
+	})
+}
+
+func TestAbsent(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, filepath.Join(dir, "file"), "", 0o600)
+	if err := os.Symlink("nowhere", filepath.Join(dir, "dangling")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for name, read := range map[string]func() error{
+		"Read":          func() error { _, err := Read(dir + "/none"); return err },
+		"ReadTrusted":   func() error { _, err := ReadTrusted(dir + "/none"); return err },
+		"ReadIn":        func() error { _, err := ReadIn(root, "none"); return err },
+		"no directory":  func() error { _, err := ReadIn(root, "none/none"); return err },
+		"dangling link": func() error { _, err := ReadIn(root, "dangling"); return err },
+		"below a file":  func() error { _, err := Read(file + "/none"); return err },
+		"in below file": func() error { _, err := ReadIn(root, "file/none"); return err },
+		"OpenRoot":      func() error { return CheckDir(dir + "/none") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := read()
+			if !errors.Is(err, fs.ErrNotExist) {
+				t.Fatalf("error %v, want fs.ErrNotExist", err)
+			}
+			if !strings.HasSuffix(err.Error(), " does not exist") {
+				t.Errorf("error text %q", err)
+			}
+			if c, ok := fault.ClassOf(err); ok {
+				t.Errorf("an absence has the class %v", c)
+			}
+		})
+	}
+}
+
+// within fails a test that waits, as an open of a named pipe would.
+func within(t *testing.T, do func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("hangs")
+	}
+}
+
+func TestNotRegular(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	within(t, func() {
+		_, err := Read(fifo)
+		check(t, err, fifo+" is a named pipe, and must be a regular file", "")
+	})
+	within(t, func() { check(t, CheckDir(fifo), fifo+" is not a directory", "") })
+	_, err := Read(dir)
+	check(t, err, dir+" is a directory, and must be a regular file", "")
+	_, err = ReadTrusted("/dev/null")
+	check(t, err, "/dev/null is a device, and must be a regular file", "")
+}
+
+func TestSize(t *testing.T) {
+	name := write(t, filepath.Join(t.TempDir(), "f"), "", 0o600)
+	if err := os.Truncate(name, MaxSize); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := Read(name); err != nil || !bytes.Equal(data, make([]byte, MaxSize)) {
+		t.Errorf("at the limit: %d bytes, error %v", len(data), err)
+	}
+	if err := os.Truncate(name, MaxSize+1); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Read(name)
+	check(t, err, name+" is larger than 16777216 bytes", "")
+}
+
+func TestRootIsNotLeft(t *testing.T) {
+	top := t.TempDir()
+	write(t, top+"/outside", "", 0o600)
+	write(t, top+"/dir/inside", "content", 0o600)
+	for link, to := range map[string]string{
+		"up": "../outside", "absolute": top + "/dir/inside", "loop": "loop", "fine": "inside", "parent": "..",
+	} {
+		if err := os.Symlink(to, filepath.Join(top, "dir", link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := OpenRoot(top + "/dir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	hint := "put the file itself there, or a relative link that stays in the directory"
+	for _, c := range []struct{ name, want, hint string }{
+		{"inside", "", ""},
+		{"fine", "", ""},
+		{"up", top + "/dir/up is a symbolic link that leads out of its directory", hint},
+		{"absolute", top + "/dir/absolute is a symbolic link that leads out of its directory", hint},
+		{"parent/outside", top + "/dir/parent is a symbolic link that leads out of its directory", hint},
+		{"loop", top + "/dir/loop cannot be read: too many symbolic links", ""},
+		{"../outside", top + "/outside is not a path below " + top + "/dir", ""},
+		{"parent/../inside", top + "/dir/inside is not a path below " + top + "/dir", ""},
+		{"/etc/hostname", top + "/dir/etc/hostname is not a path below " + top + "/dir", ""},
+		{".", top + "/dir is not a path below " + top + "/dir", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := ReadIn(root, c.name)
+			check(t, err, c.want, c.hint)
+		})
+	}
+}
+
+func TestOwner(t *testing.T) {
+	yes, no := func() bool { return true }, func() bool { return false }
+	for _, c := range []struct {
+		name        string
+		owner, euid uint32
+		inUserNS    func() bool
+		want        bool
+	}{
+		{"root for root", 0, 0, no, true},
+		{"root for a user", 0, 1000, no, true},
+		{"the user's own", 1000, 1000, no, true},
+		{"a stranger for root", 1000, 0, no, false},
+		{"a stranger for a user", 1001, 1000, no, false},
+		{"nobody on the host", 65534, 0, no, false},
+		{"the host's root from within", 65534, 0, yes, true},
+		{"a stranger from within", 1000, 0, yes, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := ownerOK(c.owner, c.euid, c.inUserNS); got != c.want {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+	t.Run("on disk", func(t *testing.T) {
+		if os.Geteuid() != 0 || inUserNS() {
+			t.Skip("only the host's root can give files away")
+		}
+		name := write(t, filepath.Join(t.TempDir(), "f"), "", 0o600)
+		for _, uid := range []int{1000, overflowUID} {
+			if err := os.Chown(name, uid, 0); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Read(name)
+			if err == nil || !strings.Contains(err.Error(), "it must belong to root or to uid 0") {
+				t.Errorf("file of uid %d: %v", uid, err)
+			}
+		}
+	})
+}
+
+func TestIdentity(t *testing.T) {
+	got := map[string]bool{}
+	for _, m := range []string{"         0          0 4294967295\n", "0 1000 1\n1 100000 65536\n", "0 0 1\n", ""} {
+		got[m] = identity([]byte(m))
+	}
+	want := map[string]bool{"         0          0 4294967295\n": true, "0 1000 1\n1 100000 65536\n": false, "0 0 1\n": false, "": false}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestAsUser runs the tests of this one function as a user without rights, to
+// see what the kernel's refusals become.
+func TestAsUser(t *testing.T) {
+	if name := os.Getenv("PRIVATE_TEST_FILE"); name != "" {
+		_, err := Read(name)
+		check(t, err, name+" cannot be read: access denied", "its owner can read it, and so can root")
+		check(t, CheckDir(filepath.Dir(name)), "", "")
+		check(t, CheckDir(filepath.Dir(name)+"/closed"), filepath.Dir(name)+"/closed cannot be read: access denied", "its owner can read it, and so can root")
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become a user without rights")
+	}
+	dir, err := os.MkdirTemp("", "private")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	chmod(t, dir, 0o755)
+	name := write(t, filepath.Join(dir, "f"), "", 0o600)
+	if err := os.Mkdir(filepath.Join(dir, "closed"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := write(t, filepath.Join(dir, "test"), string(self), 0o755)
+	cmd := exec.Command(binary, "-test.run=^TestAsUser$", "-test.v")
+	cmd.Env = []string{"PRIVATE_TEST_FILE=" + name}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "PASS: TestAsUser") {
+		t.Errorf("as a user: %v\n%s", err, out)
+	}
+}
