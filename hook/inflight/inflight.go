@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package inflight puts variables into the environment of a container's first
+// process between the moment the runtime has set the container up and the
+// moment the program begins to run. Nothing is written to config.json, nor to
+// anything that an engine keeps.
+//
+// The work is done by a small process of its own, described in package tracer:
+// this package proves that a pid is a container's init waiting for this hook
+// ([Find]), starts the tracer, hands it the variables over a pipe, and waits
+// until it has hold of the process ([Target.Deliver]). The hook may exit then.
+//
+// It knows nothing of secrets, and it does not protect against root on the
+// host, nor against the container's own program giving its environment away.
+package inflight
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"github.com/oci-secrets/oci-secrets/hook/inflight/tracer"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// Otherwise is the hint that goes with every place where in-flight delivery
+// cannot work.
+const otherwise = "where a hook cannot trace the container, podman can use `oci-secrets precreate` instead"
+
+// Deliver arranges for the process to get vars, "NAME=value" strings, at its
+// exec: one that is in its environment already is replaced in place, the
+// others are appended. When Deliver returns nil, the process cannot run without
+// them any more: it gets them or it dies. When it returns an error, or ctx ends
+// first, the tracer is gone, and with it the process where it had been seized;
+// the caller's runtime must refuse the container.
+//
+// container is only for the tracer's command line and its log messages.
+func (t *Target) Deliver(ctx context.Context, container string, vars []string) error {
+	payload := pack(t.pid, vars)
+	defer clear(payload)
+
+	// Not exec.CommandContext: what ends with ctx is the wait below, while the
+	// tracer outlives this process.
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{tracer.Argv0, container}
+	// Nothing of the hook's environment is for the tracer, and a crash must
+	// not print goroutines and their arguments anywhere.
+	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+
+	payloadR, payloadW, err := os.Pipe()
+	if err != nil {
+		return fault.New(fault.Delivery, "", "make a pipe for the tracer: %w", err)
+	}
+	defer func() { _ = payloadW.Close() }()
+	statusR, statusW, err := os.Pipe()
+	if err != nil {
+		_ = payloadR.Close()
+		return fault.New(fault.Delivery, "", "make a pipe for the tracer: %w", err)
+	}
+	defer func() { _ = statusR.Close() }()
+	cmd.ExtraFiles = []*os.File{payloadR, statusW, t.pidfd} // 3, 4, 5
+	err = cmd.Start()
+	_ = payloadR.Close()
+	_ = statusW.Close()
+	if err != nil {
+		return fault.New(fault.Delivery, "", "start the tracer: %w", err)
+	}
+
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+
+	// A tracer that ended early makes this write fail; it has said why.
+	_, writeErr := payloadW.Write(payload)
+	_ = payloadW.Close()
+	answer, err := io.ReadAll(io.LimitReader(statusR, 4096))
+	if stop() && err == nil && len(answer) == 1 && answer[0] == byte(tracer.Attached) {
+		return nil // it is nobody's child from here on
+	}
+	_ = cmd.Process.Kill()
+	waitErr := cmd.Wait()
+	if ctx.Err() != nil {
+		return fault.New(fault.Delivery, "", "the tracer did not take hold of process %d in time: %w", t.pid, ctx.Err())
+	}
+	if len(answer) > 1 {
+		return t.explain(tracer.Status(answer[0]), string(answer[1:]))
+	}
+	return fault.New(fault.Delivery, "", "the tracer ended without a word: %w", errors.Join(err, writeErr, waitErr))
+}
+
+// explain turns the tracer's answer into a fault.
+func (t *Target) explain(status tracer.Status, why string) error {
+	switch status {
+	case tracer.Gone:
+		return fault.New(fault.Document, "", "process %d: %s", t.pid, why)
+	case tracer.TooLarge:
+		return fault.New(fault.Annotation, "ask for fewer or smaller secrets, or raise the container's RLIMIT_STACK", "process %d: %s", t.pid, why)
+	}
+	hint := otherwise
+	if b, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && len(b) > 0 && b[0] == '3' {
+		hint = "kernel.yama.ptrace_scope is 3, which forbids tracing until the next boot; " + otherwise
+	}
+	return fault.New(fault.Delivery, hint, "process %d: %s", t.pid, why)
+}
+
+// pack makes what the tracer reads: a header, then each variable with its NUL.
+func pack(pid int, vars []string) []byte {
+	size := 0
+	for _, v := range vars {
+		size += len(v) + 1
+	}
+	b := make([]byte, 0, tracer.HeaderSize+size)
+	b = binary.LittleEndian.AppendUint32(b, uint32(pid))  //nolint:gosec // a pid has 22 bits
+	b = binary.LittleEndian.AppendUint32(b, uint32(size)) //nolint:gosec // bounded by the annotation contract
+	for _, v := range vars {
+		b = append(append(b, v...), 0)
+	}
+	return b
+}

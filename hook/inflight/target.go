@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package inflight
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// Target is a process that was proved to be a container's init which waits for
+// this hook. It must be closed.
+type Target struct {
+	pid   int
+	pidfd *os.File // keeps the pid from meaning another process
+}
+
+// Close forgets the target.
+func (t *Target) Close() error { return t.pidfd.Close() }
+
+const stageHint = "in the createContainer and startContainer stages a hook runs inside the container and cannot trace it; list it under createRuntime or prestart"
+
+// Find proves that pid is what a runtime's state says it is: the init of a
+// container that this process is a hook of. It touches nothing.
+//
+// A container's init is a child of the runtime, and the runtime is an ancestor
+// of its hooks; the init lives in a mount namespace of its own. No other
+// process has both properties: the host's pid 1 and a stranger are not
+// children of the runtime, and a sibling of the runtime shares its mounts. The
+// namespaces also tell the stages where the pid means nothing here
+// (runtime-spec, config.md, "POSIX-platform Hooks").
+func Find(pid int) (*Target, error) {
+	if pid <= 0 {
+		return nil, fault.New(fault.Document, "", "the state has pid %d: there is no process to deliver to", pid)
+	}
+	// /proc of another pid namespace, or none: the numbers in it are not ours.
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return nil, fault.New(fault.Delivery, stageHint, "this hook runs inside the container's namespaces, where pid %d means nothing", pid)
+	}
+	if pid == os.Getppid() {
+		return nil, fault.New(fault.Delivery, stageHint, "process %d runs this hook itself, it does not wait for it", pid)
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		if os.Getppid() == 1 {
+			return nil, fault.New(fault.Delivery, stageHint, "there is no process %d where this hook runs", pid)
+		}
+		return nil, notTheContainers(pid, "it does not exist")
+	}
+	t := &Target{pid, os.NewFile(uintptr(fd), "pidfd")}
+	if err := t.check(); err != nil {
+		_ = t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Target) check() error {
+	parent, err := parentOf(t.pid)
+	if err != nil {
+		return notTheContainers(t.pid, "it does not exist")
+	}
+	if !isAncestor(parent) {
+		return notTheContainers(t.pid, "it is not a child of the runtime that runs this hook")
+	}
+	if vm := machineName(t.pid, parent); vm != "" {
+		return fault.New(fault.Delivery, otherwise, "the container runs in %s, whose program is not a process of this kernel", vm)
+	}
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return fault.New(fault.Delivery, "", "read the own mount namespace: %w", reason(err))
+	}
+	theirs, err := os.Readlink("/proc/" + strconv.Itoa(t.pid) + "/ns/mnt")
+	if err != nil {
+		return fault.New(fault.Delivery, otherwise, "read the mount namespace of process %d: %w", t.pid, reason(err))
+	}
+	if ours == theirs {
+		return notTheContainers(t.pid, "it shares this hook's mount namespace")
+	}
+	return nil
+}
+
+func notTheContainers(pid int, why string) error {
+	return fault.New(fault.Document, stageHint, "process %d is not the container's: %s", pid, why)
+}
+
+// isAncestor reports whether pid is the parent of this process, or the
+// parent's parent, and so on.
+func isAncestor(pid int) bool {
+	for at := os.Getppid(); at > 0; {
+		if at == pid {
+			return true
+		}
+		next, err := parentOf(at)
+		if err != nil {
+			return false
+		}
+		at = next
+	}
+	return false
+}
+
+// parentOf reads a process's parent. In /proc/PID/stat, the name, which may
+// hold anything, stands in parentheses, and the parent second behind it.
+func parentOf(pid int) (int, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	s := string(b)
+	fields := strings.Fields(s[strings.LastIndexByte(s, ')')+1:])
+	if len(fields) < 2 {
+		return 0, errors.New("no parent in /proc/PID/stat")
+	}
+	return strconv.Atoi(fields[1])
+}
+
+// machines are the beginnings of the names of programs that run a container in
+// a machine of its own, or in a kernel of their own.
+var machines = map[string]string{
+	"runsc": "gVisor", "kata": "a Kata machine", "containerd-shim-kata": "a Kata machine",
+	"qemu": "a qemu machine", "cloud-hyp": "a Cloud Hypervisor machine", "firecracker": "a Firecracker machine",
+	"krun": "a libkrun machine", "crun-vm": "a crun-vm machine", "crun-wasm": "a WebAssembly machine", "youki-wasm": "a WebAssembly machine",
+}
+
+// machineName says what runs the container when it is no ordinary process.
+func machineName(pids ...int) string {
+	for _, pid := range pids {
+		dir := "/proc/" + strconv.Itoa(pid)
+		exe, _ := os.Readlink(dir + "/exe")
+		comm, _ := os.ReadFile(dir + "/comm")
+		for prefix, name := range machines {
+			if strings.HasPrefix(filepath.Base(exe), prefix) || strings.HasPrefix(string(comm), prefix) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// reason says in our own words why a file of /proc cannot be read: engines
+// look for the kernel's phrases in a hook's output and mislabel the failure.
+func reason(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return errors.New("access denied")
+	}
+	return errors.New("the process ended")
+}
