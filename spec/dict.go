@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// dict reads the value of secrets.oci/dict, an object of strings. A null is as
+// if the key was not written. Errors name keys; the values are nobody's
+// business, though whoever can inspect the container sees them.
+func (p *problems) dict(value string) []Pair {
+	b := []byte(value)
+	var pairs []Pair
+	var flaws []error
+	seen := map[string]bool{}
+	flaw := func(err error) { flaws = append(flaws, fmt.Errorf("annotation %s: %w", keyDict, err)) }
+	place, err := scan(b, func(m member) {
+		name, _ := unquote(b[m.key.start:m.key.end])
+		if seen[name] {
+			flaw(fault.New(fault.Annotation, "", "the key %s is there twice", clip(name)))
+			return
+		}
+		seen[name] = true
+		if !isVariable(name) {
+			flaw(fault.New(fault.Annotation, "", "the key %s is not a variable name, which is letters, digits and _", clip(name)))
+			return
+		}
+		switch b[m.value.start] {
+		case 'n':
+			return
+		case '"':
+		default:
+			flaw(fault.New(fault.Annotation, "put the value in double quotes", "the value of %s is not a string", clip(name)))
+			return
+		}
+		text, whole := unquote(b[m.value.start:m.value.end])
+		if !whole {
+			flaw(fault.New(fault.Annotation, "", "the value of %s has half a surrogate pair", clip(name)))
+		} else if err := CheckVariable(name, text); err != nil {
+			flaw(err)
+		}
+		pairs = append(pairs, Pair{Name: name, Value: text})
+	})
+	switch {
+	case err != nil: // then the rest is guesswork
+		p.add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not JSON: %w", keyDict, err))
+		return nil
+	case b[place.start] != '{':
+		p.add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not a JSON object", keyDict))
+		return nil
+	}
+	for _, err := range flaws {
+		p.add(err)
+	}
+	slices.SortFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Name, b.Name) })
+	return pairs
+}
+
+// unknownKey is the error for a secrets.oci/ key that is none, with the one
+// that was probably meant.
+func unknownKey(key string) error {
+	_, name, _ := strings.Cut(key, "/")
+	name = strings.ToLower(name)
+	hint := "the keys are " + keyFrom + ", " + keyContainer + "<container> and " + keyDict
+	switch {
+	case strings.HasPrefix(name, "from") && len(name) > len("froms"):
+		hint = "did you mean " + keyContainer + "<container>?"
+	case distance(name, "from") <= 2:
+		hint = "did you mean " + keyFrom + "?"
+	case distance(name, "dict") <= 2:
+		hint = "did you mean " + keyDict + "?"
+	}
+	return fault.New(fault.Annotation, hint, "annotation %s: no such key", clip(key))
+}
+
+// distance is the number of bytes to insert, delete, replace or swap with the
+// next to make a into b.
+func distance(a, b string) int {
+	if len(a) > maxQuote {
+		return len(a)
+	}
+	var before, last []int // rows i-2 and i-1
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		before, last, row = last, row, make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package spec is the contract with whoever starts a container: what its
+// annotations ask for ([Parse]), and what becomes of its environment ([Merge],
+// and [Doc] for the config.json that carries it). README.md beside this file is
+// the normative text, and its examples are test cases.
+//
+// The package does no I/O and knows no source of secrets. A config.json comes
+// out as it went in, byte for byte, but for the elements of process.env that
+// change: engines and runtimes put fields there that no schema knows, and
+// numbers that no float64 holds.
+//
+// Errors are faults with a class and hints. They quote what an annotation
+// names, because those are names. They never quote a document or a dict's
+// values, because those are secrets. What the package does not do is protect
+// the bytes that [Doc.WithEnv] gives back: they hold the values in clear.
+package spec
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// Doc is a config.json, or a state (its annotations stand in the same place).
+type Doc struct {
+	b    []byte
+	root []member
+}
+
+// ParseDoc reads a document. All of it must be well-formed: one JSON object, in
+// UTF-8, with nothing but white space around it. The Doc keeps b, which must
+// not change from here on.
+func ParseDoc(b []byte) (*Doc, error) {
+	d := &Doc{b: b}
+	place, err := scan(b, func(m member) { d.root = append(d.root, m) })
+	if err != nil {
+		return nil, fault.New(fault.Document, "", "not a JSON document: %w", err)
+	}
+	if b[place.start] != '{' {
+		return nil, d.fault(place, "the document is not an object")
+	}
+	return d, nil
+}
+
+// Annotations are the document's annotations, nil where there are none.
+//
+// Every annotation that [Parse] reads must be there once and be a string; the
+// Kubernetes ones only where the document asks for secrets at all. Among others
+// the last of a name counts, and one that is no string is left out: they are
+// the runtime's business. A duplicate of the object itself is always refused,
+// because it leaves open whether the document asks.
+func (d *Doc) Annotations() (map[string]string, error) {
+	m, ok, err := d.find(d.root, "annotations")
+	if err != nil || !ok || d.b[m.value.start] == 'n' {
+		return nil, err
+	}
+	if d.b[m.value.start] != '{' {
+		return nil, d.fault(m.value, "annotations is not an object")
+	}
+	annotations := map[string]string{}
+	var asks bool
+	var ours, theirs error // the first thing wrong with our keys, and with the ones we read
+	for _, m := range d.members(m.value) {
+		key, _ := unquote(d.b[m.key.start:m.key.end])
+		var value string
+		var problem string
+		if d.b[m.value.start] != '"' {
+			problem = "is not a string"
+		} else {
+			var whole bool
+			if value, whole = unquote(d.b[m.value.start:m.value.end]); !whole {
+				problem = "has half a surrogate pair"
+			}
+			if _, twice := annotations[key]; twice {
+				problem = "is there twice"
+			}
+			annotations[key] = value
+		}
+		asks = asks || isOurs(key)
+		switch {
+		case problem == "":
+		case isOurs(key) && ours == nil:
+			ours = d.fault(m.value, "annotation %s %s", clip(key), problem)
+		case isKubernetes(key) && theirs == nil:
+			theirs = d.fault(m.value, "annotation %s %s", clip(key), problem)
+		}
+	}
+	if ours != nil {
+		return nil, ours
+	}
+	if asks && theirs != nil {
+		return nil, theirs
+	}
+	return annotations, nil
+}
+
+// members are those of the object at place.
+func (d *Doc) members(place span) []member {
+	var members []member
+	s := scanner{b: d.b, i: place.start}
+	_ = s.object(func(m member) { members = append(members, m) }) // ParseDoc saw that it is well-formed
+	return members
+}
+
+// elements are those of the array at place.
+func (d *Doc) elements(place span) []span {
+	var elements []span
+	s := scanner{b: d.b, i: place.start}
+	_ = s.array(func(e span) { elements = append(elements, e) }) // as above
+	return elements
+}
+
+// find gives the member called name. It refuses a second one, and one that
+// differs only by letter case: runtimes in Go take either for the real one and
+// crun does not, so what we edit might not be what runs.
+func (d *Doc) find(members []member, name string) (found member, ok bool, err error) {
+	for _, m := range members {
+		switch key, _ := unquote(d.b[m.key.start:m.key.end]); {
+		case key == name && ok:
+			return member{}, false, d.fault(m.key, "%q is there twice", name)
+		case key == name:
+			found, ok = m, true
+		case strings.EqualFold(key, name):
+			return member{}, false, d.fault(m.key, "a key differs from %q only by letter case", name)
+		}
+	}
+	return found, ok, nil
+}
+
+// fault is a [fault.Document] at place.
+func (d *Doc) fault(place span, format string, args ...any) error {
+	return fault.New(fault.Document, "", "byte %d: %s", place.start, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// FuzzParse checks that no annotations panic, that errors are faults in single
+// printable lines, and that what is accepted means the same written out.
+func FuzzParse(f *testing.F) {
+	f.Add("db stripe, dotenv:web", "vault:team/api@3#a-b=C#D?", `{"A":"1","B":null}`, "web", "x")
+	f.Add("a,,b", "dotenv:", `{"A":1}`, "", "from.")
+	f.Add("\u00a0", "db#A#A", `{"A":"\ud800"}`, "worker", "form")
+	f.Fuzz(func(t *testing.T, from, fromWeb, dict, container, other string) {
+		annotations := map[string]string{keyFrom: from, keyContainer + "web": fromWeb, keyDict: dict, criName: container}
+		if other != "" {
+			annotations["secrets.oci/"+other] = from
+		}
+		asked, err := Parse(annotations)
+		if err != nil {
+			checkFault(t, err)
+			if !asked.None() {
+				t.Fatalf("%v with an error", asked)
+			}
+			// The other annotations must not be what decides about this one.
+			if asked, err = Parse(map[string]string{keyFrom: from}); err != nil {
+				return
+			}
+		}
+		items := make([]string, len(asked.Requests))
+		for i, r := range asked.Requests {
+			items[i] = r.String()
+		}
+		pairs := map[string]string{}
+		for _, p := range asked.Dict {
+			pairs[p.Name] = p.Value
+		}
+		object, err := json.Marshal(pairs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse(map[string]string{keyFrom: strings.Join(items, " "), keyDict: string(object)})
+		if err != nil {
+			t.Fatalf("%q does not parse again: %v", items, err)
+		}
+		if diff := cmp.Diff(asked.Requests, again.Requests); diff != "" {
+			t.Fatal(diff)
+		}
+		if len(object) < maxAnnotation && len(asked.Dict)+len(again.Dict) > 0 {
+			if diff := cmp.Diff(asked.Dict, again.Dict); diff != "" {
+				t.Fatal(diff)
+			}
+		}
+	})
+}
+
+// checkFault checks what holds for every error of Parse.
+func checkFault(t *testing.T, err error) {
+	t.Helper()
+	var many interface{ Unwrap() []error }
+	lines := strings.Split(err.Error(), "\n")
+	if !errors.As(err, &many) || errors.Is(err, fault.Document) {
+		t.Fatalf("%#v is no list of fault.Annotation", err)
+	}
+	for _, line := range lines {
+		if line == "" || len(line) > 1000 || !utf8.ValidString(line) || strings.ContainsFunc(line, isControl) {
+			t.Fatalf("a line for the user is %q", line)
+		}
+	}
+	for _, hint := range fault.Hints(err) {
+		if strings.Contains(hint, "\n") || len(hint) > 300 {
+			t.Fatalf("a hint is %q", hint)
+		}
+	}
+}
+
+// FuzzDoc checks the scanner against encoding/json, and that an edit does to
+// the environment what [Merge] says and to the rest nothing.
+func FuzzDoc(f *testing.F) {
+	for _, text := range scanCases {
+		f.Add([]byte(text), "A=1", "B=2")
+	}
+	for _, text := range []string{
+		`{"process":{"env":["A=1","B=2","A=3"],"n":18446744073709551615},"x":[9007199254740993,1E400,-0]}`,
+		`{"process":{},"annotations":{"secrets.oci/from":"db"}}`,
+		`{"process":{"cwd":"/"}}`,
+		"{\n\t\"process\": {\n\t\t\"env\": [\n\t\t\t\"\\u0041=1\",\n\t\t\t\"C=\\ud800\"\n\t\t]\n\t}\n}\n",
+		`{"process":{"env":null},"process2":{"env":[]}}`,
+		`{"process":{"env":[],"Env":[]},"annotations":{},"annotations":{}}`,
+	} {
+		f.Add([]byte(text), "A=1", "B=\"\\\n\x01é")
+	}
+	f.Fuzz(func(t *testing.T, b []byte, v1, v2 string) {
+		if bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{")) > maxDepth {
+			return // here the two scanners differ
+		}
+		checkScan(t, b)
+		d, err := ParseDoc(b)
+		if err != nil {
+			if !errors.Is(err, fault.Document) || strings.Contains(err.Error(), "\n") {
+				t.Fatalf("%q is not a one-line fault.Document", err)
+			}
+			return
+		}
+		_, _ = d.Annotations()
+		vars := []string{v1, v2}
+		old, errEnv := d.Env()
+		out, err := d.WithEnv(vars)
+		if err != nil {
+			return
+		}
+		if errEnv != nil {
+			t.Fatalf("no env but an edit: %v", errEnv)
+		}
+		edited, err := ParseDoc(out)
+		if err != nil {
+			t.Fatalf("%q came out as %q: %v", b, out, err)
+		}
+		env, err := edited.Env()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(Merge(old, vars), env); diff != "" {
+			t.Fatal(diff)
+		}
+		before, after := decode(t, b), decode(t, out)
+		var list []string
+		for _, e := range takeEnv(after) {
+			list = append(list, e.(string))
+		}
+		takeEnv(before)
+		if diff := cmp.Diff(env, list); diff != "" {
+			t.Fatalf("encoding/json reads another env\n%s", diff)
+		}
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Fatalf("more than env changed\n%s", diff)
+		}
+		if again, err := edited.WithEnv(vars); err != nil || len(Merge(env, vars)) != len(env) {
+			t.Fatalf("a second edit: %q, %v", again, err)
+		}
+	})
+}
+
+// isJSON is the reference for the scanner.
+func isJSON(b []byte) bool { return utf8.Valid(b) && json.Valid(b) }
+
+// decode keeps numbers as they are written.
+func decode(t *testing.T, b []byte) map[string]any {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	var object map[string]any
+	if err := decoder.Decode(&object); err != nil {
+		t.Fatal(err)
+	}
+	return object
+}
+
+// takeEnv takes process.env out of a document.
+func takeEnv(document map[string]any) []any {
+	process := document["process"].(map[string]any)
+	env, _ := process["env"].([]any)
+	delete(process, "env")
+	return env
+}

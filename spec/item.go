@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// maxPart is the longest part of a secret's name, as in the seed's service.
+const maxPart = 64
+
+// grammar is the hint for an item that does not even look like one.
+const grammar = "an item is [scheme:]name[@version][#KEY[=VARIABLE]]...[?]"
+
+// parseItem reads one item of a list:
+//
+//	[scheme:]name[@version][#KEY[=ENV]]...[?]
+//
+// Its errors leave out the item itself; the caller knows where it stands.
+func parseItem(text string) (Request, error) {
+	var r Request
+	text, r.Optional = strings.CutSuffix(text, "?")
+	head, keys, keyed := strings.Cut(text, "#")
+	head, version, versioned := strings.Cut(head, "@")
+
+	r.Name = head
+	if scheme, name, ok := strings.Cut(head, ":"); ok {
+		if scheme != "vault" && scheme != "dict" && scheme != "dotenv" {
+			return r, fault.New(fault.Annotation, "the schemes are vault, dict and dotenv", "no scheme %s", clip(scheme))
+		}
+		r.Scheme, r.Name = scheme, name
+	}
+	if err := checkSecret(r); err != nil {
+		return r, err
+	}
+	if versioned {
+		n, err := strconv.ParseInt(version, 10, 32)
+		if err != nil || n < 1 || version[0] < '1' || version[0] > '9' {
+			return r, fault.New(fault.Annotation, "", "the version %s is not a number from 1 to %d", clip(version), math.MaxInt32)
+		}
+		r.Version = int(n)
+	}
+	if !keyed {
+		return r, nil
+	}
+	seen := map[string]bool{}
+	for text := range strings.SplitSeq(keys, "#") {
+		key, err := parseKey(text)
+		if err != nil {
+			return r, err
+		}
+		if seen[key.Env] {
+			return r, fault.New(fault.Annotation, "", "variable %s is set twice", clip(key.Env))
+		}
+		seen[key.Env] = true
+		r.Keys = append(r.Keys, key)
+	}
+	return r, nil
+}
+
+// checkSecret checks the name in a request whose scheme is known.
+func checkSecret(r Request) error {
+	if r.Name == "" {
+		if r.Scheme == "dotenv" {
+			return nil // the directory's own .env
+		}
+		return fault.New(fault.Annotation, grammar, "it names no secret")
+	}
+	for part := range strings.SplitSeq(r.Name, "/") {
+		switch {
+		case part == "":
+			return fault.New(fault.Annotation, "", "the name %s has an empty part", clip(r.Name))
+		case part == "." || part == "..":
+			return fault.New(fault.Annotation, "a name never leaves the place the operator chose",
+				"the name %s has a part %q", clip(r.Name), part)
+		case !only(part, "._-"):
+			return fault.New(fault.Annotation, grammar,
+				"the name %s has a character other than letters, digits and . _ - /", clip(r.Name))
+		case len(part) > maxPart:
+			return fault.New(fault.Annotation, "", "a part of the name %s is longer than %d characters", clip(r.Name), maxPart)
+		}
+	}
+	return nil
+}
+
+// parseKey reads KEY or KEY=ENV. A source's key need not be a variable name; a
+// variable must be one.
+func parseKey(text string) (Key, error) {
+	name, env, renamed := strings.Cut(text, "=")
+	switch {
+	case name == "":
+		return Key{}, fault.New(fault.Annotation, grammar, "no key follows a #")
+	case !isKey(name):
+		return Key{}, fault.New(fault.Annotation, grammar,
+			"the key %s has a character other than letters, digits and . _ -", clip(name))
+	case !renamed:
+		env = name
+	case env == "":
+		return Key{}, fault.New(fault.Annotation, grammar, "no variable follows the = after the key %s", clip(name))
+	case !isVariable(env):
+		return Key{}, fault.New(fault.Annotation, "", "%s is not a variable name, which is letters, digits and _", clip(env))
+	}
+	if !isVariable(env) {
+		return Key{}, notVariable(env)
+	}
+	return Key{Name: name, Env: env}, nil
+}
+
+// isKey is [A-Za-z0-9._-]+.
+func isKey(name string) bool { return name != "" && only(name, "._-") }

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// maxVariable is the kernel's MAX_ARG_STRLEN: the longest NAME=value that
+// execve takes, with its NUL.
+const maxVariable = 131072
+
+// reserved are the variables that change which code a process loads or runs,
+// or whom it talks to. README.md documents the list; a * stands for any ending.
+var reserved = [...]string{
+	// the dynamic linker and the C library
+	"LD_*", "GLIBC_TUNABLES", "GCONV_PATH", "GETCONF_DIR", "NLSPATH", "LOCPATH",
+	"HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "RESOLV_HOST_CONF",
+	// shells
+	"PATH", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "PS4", "PROMPT_COMMAND", "ZDOTDIR",
+	// Python, Perl, Ruby, Node.js, PHP, Lua, Erlang, Tcl
+	"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONUSERBASE", "PYTHONBREAKPOINT", "PYTHONWARNINGS",
+	"PERL5OPT", "PERL5LIB", "PERLLIB", "PERL5DB",
+	"RUBYOPT", "RUBYLIB",
+	"NODE_OPTIONS", "NODE_PATH",
+	"PHPRC", "PHP_INI_SCAN_DIR",
+	"LUA_INIT*", "LUA_PATH*", "LUA_CPATH*",
+	"ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS", "ERL_LIBS",
+	"TCLLIBPATH",
+	// Java and .NET
+	"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH",
+	"DOTNET_STARTUP_HOOKS", "DOTNET_ADDITIONAL_DEPS", "CORECLR_PROFILER*", "CORECLR_ENABLE_PROFILING",
+	// libraries and tools that load or run what they are told to
+	"OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES",
+	"GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "GIT_PROXY_COMMAND",
+}
+
+// CheckName reports whether a secret may set the variable called name. It must
+// be a variable name, and not one of the reserved ones unless allow, the
+// operator's list, has it literally.
+func CheckName(name string, allow []string) error {
+	if !isVariable(name) {
+		return notVariable(name)
+	}
+	if isReserved(name) && !slices.Contains(allow, name) {
+		return fault.New(fault.Annotation, "give the key another name, or let the operator add it to allow_names",
+			"variable %s is reserved: it changes how a process finds or runs code", clip(name))
+	}
+	return nil
+}
+
+// CheckVariable reports whether an environment can carry the variable. The
+// error names it and its size, never its value.
+func CheckVariable(name, value string) error {
+	if strings.IndexByte(value, 0) >= 0 {
+		return fault.New(fault.Annotation, "keep binary values in base64",
+			"variable %s: the value has a NUL byte, which no environment can carry", clip(name))
+	}
+	if n := len(name) + len("=") + len(value) + len("\x00"); n > maxVariable {
+		return fault.New(fault.Annotation, "",
+			"variable %s: NAME=value is %d bytes with its NUL, and the kernel takes at most %d", clip(name), n, maxVariable)
+	}
+	return nil
+}
+
+func isReserved(name string) bool {
+	return slices.ContainsFunc(reserved[:], func(r string) bool {
+		prefix, wild := strings.CutSuffix(r, "*")
+		return name == r || wild && strings.HasPrefix(name, prefix)
+	})
+}
+
+// isVariable is [A-Za-z_][A-Za-z0-9_]*.
+func isVariable(name string) bool {
+	return name != "" && !isDigit(name[0]) && only(name, "_")
+}
+
+// notVariable is the error for a key that cannot be a variable as it is.
+func notVariable(name string) error {
+	fits := strings.Map(func(r rune) rune {
+		if r < 0x80 && only(string(r), "") {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(name))
+	if fits == "" || len(fits) > maxQuote {
+		fits = "NAME"
+	} else if isDigit(fits[0]) {
+		fits = "_" + fits
+	}
+	hint := ""
+	if isKey(name) && len(name) <= maxQuote {
+		hint = "a request can rename it: #" + name + "=" + fits
+	}
+	return fault.New(fault.Annotation, hint, "%s is not a variable name, which is letters, digits and _", clip(name))
+}
+
+// only reports whether s is letters, digits and the bytes of extra.
+func only(s, extra string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !isDigit(c) && !('a' <= c && c <= 'z') && !('A' <= c && c <= 'Z') && strings.IndexByte(extra, c) < 0 {
+			return false
+		}
+	}
+	return true
+}
