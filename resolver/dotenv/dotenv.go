@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package dotenv serves secrets from .env files below one directory.
+//
+// The dialect is python-dotenv's, because that is what such files are written
+// for, with three differences that a container's start calls for. A statement
+// that cannot be read is an error, not a warning, unless the operator chose
+// lenient. Interpolation sees the variables of the same file and nothing of
+// the host's environment. A key without a value is an empty variable.
+//
+// The secret web is the file web.env, else web/.env; the empty name is .env.
+// A name without a slash that has no file of its own but is a key of .env is a
+// secret of that one variable. No name and no symbolic link leads out of the
+// directory, and package private says which files count at all.
+//
+// What it does not protect against: a file that is rewritten in place while it
+// is read; the operator's own choice of directory.
+package dotenv
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/private"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+const scheme = "dotenv"
+
+// Source serves the secrets of one directory.
+type Source struct {
+	directory string
+	lenient   bool
+}
+
+// New makes the source of a directory; it reads nothing yet. With lenient it
+// skips what it cannot read in a file, as python-dotenv does.
+func New(directory string, lenient bool) *Source { return &Source{directory, lenient} }
+
+// Name is "dotenv".
+func (*Source) Name() string { return scheme }
+
+// Get reads the file of the secret called name. Every call reads anew.
+func (s *Source) Get(_ context.Context, name string, version int) (*resolver.Secret, error) {
+	if version != 0 {
+		return nil, fault.New(fault.Missing, "", "dotenv has no versions, so none is %d", version)
+	}
+	if name != "" && (!fs.ValidPath(name) || name == ".") {
+		return nil, fault.New(fault.Refused, "", "dotenv: the name %q does not stay in %s", name, s.directory)
+	}
+	root, err := private.OpenRoot(s.directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.Missing, "", "the directory %s does not exist", s.directory)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() // only read from
+
+	files := []string{name + ".env", name + "/.env"}
+	if name == "" {
+		files = []string{".env"}
+	}
+	var looked []string
+	for _, file := range files {
+		entries, err := s.read(root, file)
+		if err == nil {
+			return &resolver.Secret{Source: scheme, Entries: entries}, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		looked = append(looked, s.path(file))
+	}
+	if name != "" && !strings.Contains(name, "/") {
+		entries, err := s.read(root, ".env")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if i := slices.IndexFunc(entries, func(e resolver.Entry) bool { return e.Key == name }); i >= 0 {
+			return &resolver.Secret{Source: scheme, Entries: entries[i : i+1 : i+1]}, nil
+		}
+		looked = append(looked, "key "+name+" in "+s.path(".env"))
+	}
+	return nil, fault.New(fault.Missing, "", "no %s", strings.Join(looked, ", no "))
+}
+
+// read gives the variables of one file. One that is not there is
+// fs.ErrNotExist.
+func (s *Source) read(root *os.Root, file string) ([]resolver.Entry, error) {
+	data, err := private.ReadIn(root, file)
+	if err != nil {
+		return nil, err
+	}
+	if !utf8.Valid(data) {
+		return nil, fault.New(fault.Refused, "save it as UTF-8", "%s is not UTF-8 text", s.path(file))
+	}
+	entries, err := Parse(string(data), s.lenient)
+	var syntax *SyntaxError
+	if errors.As(err, &syntax) {
+		return nil, fault.New(fault.Refused, "", "%s:%d: %s", s.path(file), syntax.Line, syntax.Reason)
+	}
+	return entries, err
+}
+
+func (s *Source) path(file string) string { return filepath.Join(s.directory, file) }
