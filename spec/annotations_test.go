@@ -217,3 +217,24 @@ func TestParseOwnList(t *testing.T) {
 		}
 	}
 }
+
+func TestDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0},
+		{"", "from", 4},
+		{"from", "", 4},
+		{"from", "from", 0},
+		{"form", "from", 2},
+		{"rom", "from", 1},
+		{"froms", "from", 1},
+		{"frim", "from", 1},
+		{"kitten", "sitting", 3},
+	} {
+		if got := distance(test.a, test.b); got != test.want {
+			t.Errorf("%q, %q: %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}

@@ -78,29 +78,24 @@ func unknownKey(key string) error {
 	return fault.New(fault.Annotation, hint, "annotation %s: no such key", clip(key))
 }
 
-// distance is the number of bytes to insert, delete, replace or swap with the
-// next to make a into b.
+// distance is the number of bytes to insert, delete or replace to make a into b.
 func distance(a, b string) int {
 	if len(a) > maxQuote {
 		return len(a)
 	}
-	var before, last []int // rows i-2 and i-1
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
-	for i := 1; i <= len(a); i++ {
-		before, last, row = last, row, make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
 			change := 1
-			if a[i-1] == b[j-1] {
+			if a[i] == b[j] {
 				change = 0
 			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
+			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+change)
 		}
 	}
 	return row[len(b)]

@@ -18,7 +18,7 @@ import (
 // is encoding/json.
 var scanCases = []string{
 	``, ` `, `{}`, ` {} `, `[]`, `[ ]`, `null`, `true`, `false`, `nul`, `nulll`, `True`, `"a"`, `"a`, `a`,
-	`0`, `-0`, `-`, `01`, `-01`, `1.`, `.1`, `1.5`, `1e`, `1e+`, `1E400`, `1e-05`, `+1`, `18446744073709551615`, `0x1`, `1 2`,
+	`0`, `-0`, `-`, `01`, `-01`, `1.`, `.1`, `-.1`, `-e1`, `1.5`, `1e`, `1e+`, `1E400`, `1e-05`, `+1`, `18446744073709551615`, `0x1`, `1 2`,
 	`{"a":1}`, `{"a":1,}`, `{"a":1 "b":2}`, `{"a" 1}`, `{"a"}`, `{a:1}`, `{1:1}`, `{,}`, `{"a":1}}`, `{"a":}`, `{"a":1`, `{`, `{"a`,
 	`[1,]`, `[,]`, `[1 2]`, `[1`, `[`, `[1]]`, `[1}`, `{"a":[1}`,
 	`"\"\\\/\b\f\n\r\t\u00Af"`, `"\x"`, `"\u12"`, `"\u12g4"`, `"\`, `"\u`, "\"\x00\"", "\"\x1f\"", "\"\x7f\"", "\"\n\"",
@@ -34,6 +34,7 @@ func TestScan(t *testing.T) {
 			t.Errorf("%q: %q is not a one-line fault.Document", text, err)
 		}
 	}
+	checkScan(t, []byte("["+strings.Repeat("[{}],", maxDepth)+"0]")) // wide is not deep
 	for depth, ok := range map[int]bool{maxDepth: true, maxDepth + 1: false} {
 		text := strings.Repeat("[", depth) + strings.Repeat("]", depth)
 		if _, err := scan([]byte(text), nil); (err == nil) != ok {
@@ -60,6 +61,20 @@ func TestTruncated(t *testing.T) {
 			if _, err := ParseDoc(broken); err != nil && strings.ContainsAny(err.Error(), "2") && strings.Contains(err.Error(), "hunter") {
 				t.Errorf("%q quotes the document", err)
 			}
+		}
+	}
+}
+
+// TestOtherEncodings has documents that are fine but for their encoding: the
+// message says so.
+func TestOtherEncodings(t *testing.T) {
+	for text, want := range map[string]string{
+		"\ufeff{}":           "byte 0: a byte order mark",
+		"{\"a\":\"\xe9\"}":   "byte 6: not UTF-8",
+		"\xff\xfe{\x00}\x00": "byte 0: not UTF-8",
+	} {
+		if _, err := ParseDoc([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", text, err, want)
 		}
 	}
 }
@@ -186,6 +201,18 @@ func TestWithEnvRefuses(t *testing.T) {
 				t.Errorf("with no variables: %q, %v", out, err)
 			}
 		})
+	}
+}
+
+// TestWithEnvIndented checks that new elements look like their neighbours.
+func TestWithEnvIndented(t *testing.T) {
+	for before, after := range map[string]string{
+		"{\n\t\"process\": {\r\n\t\t\"env\": [\r\n\t\t\t\"A=1\"\r\n\t\t]\r\n\t}\n}\n": "{\n\t\"process\": {\r\n\t\t\"env\": [\r\n\t\t\t\"A=1\",\r\n\t\t\t\"B=2\",\r\n\t\t\t\"C=3\"\r\n\t\t]\r\n\t}\n}\n",
+		"{\"process\": {\n  \"cwd\": \"/\"\n}}\n":                                     "{\"process\": {\n  \"cwd\": \"/\",\n  \"env\":[\"B=2\",\"C=3\"]\n}}\n",
+	} {
+		if out, err := edit([]byte(before), []string{"B=2", "C=3"}); err != nil || string(out) != after {
+			t.Errorf("%q, %v; want %q", out, err, after)
+		}
 	}
 }
 

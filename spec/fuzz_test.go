@@ -133,6 +133,7 @@ func FuzzDoc(f *testing.F) {
 		if diff := cmp.Diff(Merge(old, vars), env); diff != "" {
 			t.Fatal(diff)
 		}
+		checkLiterals(t, d, edited, vars)
 		before, after := decode(t, b), decode(t, out)
 		var list []string
 		for _, e := range takeEnv(after) {
@@ -149,6 +150,35 @@ func FuzzDoc(f *testing.F) {
 			t.Fatalf("a second edit: %q, %v", again, err)
 		}
 	})
+}
+
+// checkLiterals checks the bytes: what stands before and after the elements,
+// and every element that no variable replaces.
+func checkLiterals(t *testing.T, d, edited *Doc, vars []string) {
+	t.Helper()
+	before, err := d.env()
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := edited.env()
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := before.insert
+	if len(before.elements) > 0 {
+		head = before.elements[0].start
+	}
+	if !bytes.HasPrefix(edited.b, d.b[:head]) || !bytes.HasSuffix(edited.b, d.b[before.resume:]) {
+		t.Fatalf("%q came out as %q", d.b, edited.b)
+	}
+	for i, e := range before.elements {
+		literal := d.b[e.start:e.end]
+		text, _ := unquote(literal)
+		now := edited.b[after.elements[i].start:after.elements[i].end]
+		if _, replaced := planMerge(vars).replacement(text); !replaced && !bytes.Equal(literal, now) {
+			t.Fatalf("the element %q became %q", literal, now)
+		}
+	}
 }
 
 // isJSON is the reference for the scanner.
