@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/oci-secrets/oci-secrets/resolver/private"
+)
+
+// maxAnswer caps the body of an answer. Vault itself takes requests of at most
+// 32 MiB, and a variable cannot hold more than 128 KiB.
+const maxAnswer = 8 << 20
+
+// errTooLarge is an answer over maxAnswer.
+var errTooLarge = errors.New("answer larger than 8 MiB")
+
+// environment keeps two Sources from cleaning the environment at once.
+var environment sync.Mutex
+
+// connect makes the API client. It dials nothing.
+//
+// The environment must not matter: api.NewClient takes token, namespace and
+// headers from VAULT_* variables, through api.DefaultConfig also fails on
+// malformed ones, and offers no way round. So they are taken out of this
+// process's environment while it runs, and put back for whoever may still want
+// them. The roots of trust are loaded in the same clean room: crypto/x509
+// takes them from SSL_CERT_FILE and SSL_CERT_DIR otherwise.
+func connect(c Config) (*api.Client, error) {
+	environment.Lock()
+	defer environment.Unlock()
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "VAULT_") && !strings.HasPrefix(name, "SSL_CERT_") {
+			continue
+		}
+		if err := os.Unsetenv(name); err != nil {
+			return nil, settings("vault: clean the environment: %s", clean(err.Error()))
+		}
+		defer func() { _ = os.Setenv(name, value) }()
+	}
+
+	transport, err := newTransport(c)
+	if err != nil {
+		return nil, err
+	}
+	client, err := api.NewClient(&api.Config{
+		Address: c.Address,
+		HttpClient: &http.Client{
+			Transport:     &whole{transport},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		// Retries and the deadline are ours (request.go): the client's own know
+		// neither which errors last nor what was seen last.
+		CheckRetry: func(context.Context, *http.Response, error) (bool, error) { return false, nil },
+		// A standby's redirect names a host that the operator did not.
+		DisableRedirects: true,
+	})
+	if err != nil {
+		return nil, settings("vault: %s", clean(err.Error()))
+	}
+	// The default consults VAULT_WRAP_TTL on every request.
+	client.SetWrappingLookupFunc(func(string, string) string { return "" })
+	if c.Namespace != "" {
+		client.SetNamespace(c.Namespace)
+	}
+	return client, nil
+}
+
+func newTransport(c Config) (*http.Transport, error) {
+	var roots *x509.CertPool
+	switch {
+	case c.CACert != "":
+		// Whoever can write this file decides whom the token is sent to.
+		pem, err := private.ReadTrusted(c.CACert)
+		if err != nil {
+			return nil, unreadable("ca_cert", err)
+		}
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, settings("vault: ca_cert: %s: no PEM certificate in it", c.CACert)
+		}
+	case strings.HasPrefix(strings.ToLower(c.Address), "https:"):
+		var err error
+		if roots, err = x509.SystemCertPool(); err != nil {
+			return nil, settings("vault: the system's certificates: %s", clean(err.Error()))
+		}
+	}
+	return &http.Transport{
+		Proxy:                  nil, // said, because http.DefaultTransport's is the environment's
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSHandshakeTimeout:    5 * time.Second,
+		IdleConnTimeout:        30 * time.Second,
+		ForceAttemptHTTP2:      true,        // or a TLS configuration of one's own turns it off
+		MaxIdleConnsPerHost:    maxParallel, // for HTTP/1.1, where a connection carries one request at a time
+		MaxResponseHeaderBytes: 256 << 10,
+	}, nil
+}
+
+// whole reads each answer to its end, up to maxAnswer, before it is given on.
+// A body that breaks off is thus a network error like any other, and nothing
+// above has to limit or close.
+type whole struct{ base http.RoundTripper }
+
+func (w *whole) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.base.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	_ = resp.Body.Close() // it was only read
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxAnswer {
+		return nil, errTooLarge
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	return resp, nil
+}

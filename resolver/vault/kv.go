@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// metadata is what KV v2 says of one version.
+type metadata struct {
+	DeletionTime string `json:"deletion_time"`
+	Destroyed    bool
+	Version      int
+}
+
+// get sends a GET below /v1/.
+func (s *Source) get(ctx context.Context, c *api.Client, what, at string, query url.Values) (answer, error) {
+	return s.ask(ctx, what, []string{c.Token()}, func(ctx context.Context) (*api.Response, error) {
+		return c.Logical().ReadRawWithDataWithContext(ctx, at, query)
+	})
+}
+
+// read gives the secret at p, below the mount.
+func (s *Source) read(ctx context.Context, o *opening, p string, version int) (*resolver.Secret, error) {
+	at := path.Join(s.config.Mount, p)
+	var query url.Values
+	if o.kv == 2 {
+		at = path.Join(s.config.Mount, "data", p)
+		if version != 0 {
+			query = url.Values{"version": {strconv.Itoa(version)}}
+		}
+	} else if version != 0 {
+		return nil, s.fault(fault.Missing, "", "%s has no version %d: the mount is KV v1, which has no versions", at, version)
+	}
+
+	a, err := s.get(ctx, o.client, "read "+at, at, query)
+	if err != nil {
+		return nil, err
+	}
+	switch a.status {
+	case http.StatusOK:
+		return s.secret(at, o.kv, a)
+	case http.StatusNotFound:
+		return nil, s.missing(at, version, a)
+	case http.StatusForbidden:
+		if strings.Contains(a.messages(), "invalid token") {
+			return nil, s.invalidToken("read " + at)
+		}
+		return nil, s.fault(fault.Refused, s.policyHint(o.kv, p), "read %s: the token's policies do not allow it (HTTP 403)", at)
+	}
+	return nil, s.fault(fault.Refused, "", "read %s: %s", at, a.seen())
+}
+
+// secret decodes the answer to a read.
+func (s *Source) secret(at string, kv int, a answer) (*resolver.Secret, error) {
+	// One shape serves both: v1 has the keys in data, v2 in data.data.
+	var outer struct{ Data json.RawMessage }
+	if json.Unmarshal(a.body, &outer) != nil {
+		return nil, s.strange("read "+at, a)
+	}
+	data, version := outer.Data, 0
+	if kv == 2 {
+		var inner struct {
+			Data     json.RawMessage
+			Metadata *metadata
+		}
+		if json.Unmarshal(data, &inner) != nil || inner.Metadata == nil {
+			return nil, s.strange("read "+at, a)
+		}
+		data, version = inner.Data, inner.Metadata.Version
+	}
+	var keys map[string]any
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber() // 1e3 and 9007199254740993 stay what they are
+	if d.Decode(&keys) != nil || keys == nil {
+		return nil, s.strange("read "+at, a)
+	}
+
+	secret := &resolver.Secret{Source: s.Name(), Version: version}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if keys[key] == nil {
+			continue // null drops the key, as it does in every source
+		}
+		value, err := text(keys[key])
+		if err != nil {
+			return nil, s.strange("read "+at, a)
+		}
+		secret.Entries = append(secret.Entries, resolver.Entry{Key: key, Value: resolver.NewValue(value)})
+	}
+	return secret, nil
+}
+
+// text is a value as a variable holds it: a string as it is, anything else as
+// its JSON text.
+func text(v any) (string, error) {
+	if s, ok := v.(string); ok {
+		return s, nil
+	}
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
+// missing is the error of a 404. Only one that says nothing, or that carries
+// the metadata of a version that is gone, is a miss.
+func (s *Source) missing(at string, version int, a answer) error {
+	if msg := a.messages(); msg != "" {
+		return s.fault(fault.Refused, "", "read %s: %s", at, a.seen())
+	}
+	var gone struct {
+		Data struct{ Metadata *metadata }
+	}
+	if json.Unmarshal(a.body, &gone) == nil && gone.Data.Metadata != nil {
+		m := gone.Data.Metadata
+		if m.Destroyed {
+			return s.fault(fault.Missing, "", "%s: version %d was destroyed", at, m.Version)
+		}
+		when := ""
+		if t, err := time.Parse(time.RFC3339Nano, m.DeletionTime); err == nil {
+			when = " at " + t.UTC().Format(time.RFC3339)
+		}
+		return s.fault(fault.Missing, "`vault kv undelete` brings it back", "%s: version %d was deleted%s", at, m.Version, when)
+	}
+	if version != 0 {
+		return s.fault(fault.Missing, "", "nothing at %s in version %d", at, version)
+	}
+	return s.fault(fault.Missing, "", "nothing at %s", at)
+}
+
+// strange is the error of an answer that Vault would not give. It never shows
+// the body: that may be somebody's secret.
+func (s *Source) strange(what string, a answer) error {
+	return s.fault(fault.Unreachable, "check that the address is that of a Vault server",
+		"%s: the answer is not Vault's: HTTP %d, %s, %d bytes", what, a.status, a.media, len(a.body))
+}
+
+func (s *Source) invalidToken(what string) error {
+	return s.fault(fault.Refused, "get a new token; an expired or revoked one looks the same as a mistyped one",
+		"%s: the token is not valid (HTTP 403)", what)
+}
+
+// policyHint is the policy that reading p below the mount takes.
+func (s *Source) policyHint(kv int, p string) string {
+	rule := func(parts ...string) string {
+		return fmt.Sprintf(`path %q { capabilities = ["read"] }`, path.Join(parts...))
+	}
+	switch kv {
+	case 2:
+		return "a policy that allows it: " + rule(s.config.Mount, "data", p)
+	case 1:
+		return "a policy that allows it: " + rule(s.config.Mount, p)
+	}
+	return "a policy that allows it: " + rule(s.config.Mount, "data", s.config.Prefix, p) + " (KV v2) or " +
+		rule(s.config.Mount, s.config.Prefix, p) + " (KV v1)"
+}

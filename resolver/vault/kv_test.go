@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/vault"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/test/vaulttest"
+)
+
+func TestValues(t *testing.T) {
+	stored := map[string]any{
+		"TEXT":           canary,
+		"EMPTY":          "",
+		"UNICODE":        "пароль 🔑 <&> \u2028",
+		"LINES":          "one\ntwo\n",
+		"INT":            json.Number("9007199254740993"),
+		"BIG":            json.Number("18446744073709551615"),
+		"FLOAT":          json.Number("1.50"),
+		"EXP":            json.Number("1e3"),
+		"YES":            true,
+		"NULL":           nil,
+		"LIST":           []any{"a", json.Number("1"), nil},
+		"NESTED":         map[string]any{"b": "<x> & y", "a": map[string]any{"n": json.Number("1.0")}},
+		"not-a-variable": "kept as it is: names are for the merge to judge",
+	}
+	want := map[string]string{
+		"TEXT":           canary,
+		"EMPTY":          "",
+		"UNICODE":        "пароль 🔑 <&> \u2028",
+		"LINES":          "one\ntwo\n",
+		"INT":            "9007199254740993",
+		"BIG":            "18446744073709551615",
+		"FLOAT":          "1.50",
+		"EXP":            "1e3",
+		"YES":            "true",
+		"LIST":           `["a",1,null]`,
+		"NESTED":         `{"a":{"n":1.0},"b":"<x> & y"}`,
+		"not-a-variable": "kept as it is: names are for the merge to judge",
+	}
+	// KV v2 itself stores numbers as floats, and answers with what is left of
+	// them; TestNumbersAsWritten has what this package does with an answer.
+	v2 := maps.Clone(want)
+	v2["INT"], v2["BIG"], v2["FLOAT"], v2["EXP"] = "9007199254740992", "18446744073709552000", "1.5", "1000"
+	v2["NESTED"] = `{"a":{"n":1},"b":"<x> & y"}`
+
+	for version, mount := range map[int]string{1: kv1, 2: kv2} {
+		want := map[int]map[string]string{1: want, 2: v2}[version]
+		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) {
+			server.Put(t, version, mount, "containers/values/all.of_it-1", stored)
+			s, err := get(t, source(t, config(server, mount, server.RootToken)), 5*time.Second, "values/all.of_it-1", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, reveal(t, s)); diff != "" {
+				t.Error(diff)
+			}
+			if s.Version != version-1 { // v1 has none, v2 has one write
+				t.Errorf("version %d", s.Version)
+			}
+		})
+	}
+}
+
+func TestVersions(t *testing.T) {
+	for i := 1; i <= 4; i++ {
+		server.Put(t, 2, kv2, "containers/versions", map[string]any{"N": fmt.Sprint(i)})
+	}
+	const versions = "secret/%s/containers/versions"
+	server.Write(t, fmt.Sprintf(versions, "delete"), map[string]any{"versions": []int{2, 4}})
+	server.Write(t, fmt.Sprintf(versions, "destroy"), map[string]any{"versions": []int{3}})
+	s := source(t, config(server, kv2, server.RootToken))
+
+	got, err := get(t, s, 5*time.Second, "versions", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reveal(t, got)["N"] != "1" || got.Version != 1 {
+		t.Errorf("version %d: %v", got.Version, reveal(t, got))
+	}
+	_, err = get(t, s, 5*time.Second, "versions", 2)
+	wantFault(t, err, fault.Missing, "version 2 was deleted at 20")
+	_, err = get(t, s, 5*time.Second, "versions", 3)
+	wantFault(t, err, fault.Missing, "version 3 was destroyed")
+	_, err = get(t, s, 5*time.Second, "versions", 0)
+	wantFault(t, err, fault.Missing, "version 4 was deleted at 20")
+	_, err = get(t, s, 5*time.Second, "versions", 9)
+	wantFault(t, err, fault.Missing, "in version 9")
+	if !errors.Is(err, resolver.ErrMiss) {
+		t.Error("not a miss")
+	}
+
+	server.Write(t, fmt.Sprintf(versions, "undelete"), map[string]any{"versions": []int{2, 4}})
+	for asked, want := range map[int]string{2: "2", 0: "4"} {
+		got, err := get(t, s, 5*time.Second, "versions", asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reveal(t, got)["N"] != want {
+			t.Errorf("version %d gives %v", asked, reveal(t, got))
+		}
+	}
+
+	server.Put(t, 1, kv1, "containers/versions", map[string]any{"N": "1"})
+	_, err = get(t, source(t, config(server, kv1, server.RootToken)), 5*time.Second, "versions", 1)
+	wantFault(t, err, fault.Missing, "KV v1", "no versions", "team/old/containers/versions")
+}
+
+func TestNames(t *testing.T) {
+	server.Put(t, 2, kv2, "outside", map[string]any{"K": canary})
+	server.Put(t, 1, kv1, "outside", map[string]any{"K": canary})
+	for _, mount := range []string{kv1, kv2} {
+		s := source(t, config(server, mount, server.RootToken))
+		for _, tt := range []struct {
+			name  string
+			class fault.Class
+		}{
+			{"", fault.Missing},
+			{"absent", fault.Missing},
+			{"outside", fault.Missing}, // it is, but not below the prefix
+			{"../outside", fault.Annotation},
+			{"a/../../outside", fault.Annotation},
+			{"./outside", fault.Annotation},
+			{"/outside", fault.Annotation},
+			{"a//outside", fault.Annotation},
+			{"..%2foutside", fault.Annotation},
+			{"%2e%2e/outside", fault.Annotation},
+			{"outside?version=1", fault.Annotation},
+			{"outside#", fault.Annotation},
+			{"outside/", fault.Annotation},
+			{"a\n", fault.Annotation},
+			{"．．/outside", fault.Annotation},
+		} {
+			t.Run(mount+" "+tt.name, func(t *testing.T) {
+				_, err := get(t, s, 5*time.Second, tt.name, 0)
+				wantFault(t, err, tt.class)
+			})
+		}
+		if _, err := get(t, s, 5*time.Second, "absent", -1); !errors.Is(err, fault.Annotation) {
+			t.Errorf("version -1: %v", err)
+		}
+	}
+}
+
+// A container that names a hundred secrets costs one login, one look at the
+// mount and a hundred reads, over one connection.
+func TestHundredNames(t *testing.T) {
+	own := vaulttest.Start(t, vaulttest.Options{})
+	own.Mount(t, "secret", 2)
+	own.Policy(t, "reader", `path "secret/data/containers/*" { capabilities = ["read"] }`)
+	const names = 300 // more than the server's limit of streams per connection
+	for i := range names {
+		own.Put(t, 2, "secret", fmt.Sprintf("containers/n%d", i), map[string]any{"N": fmt.Sprint(i)})
+	}
+	c := config(own, "secret", "")
+	roleID, secretID := own.AppRole(t, "approle", "web", "reader")
+	c.Auth.Method, c.Auth.RoleID, c.Auth.SecretIDFile = "approle", roleID, file(t, secretID+"\n")
+	s := source(t, c)
+
+	calls := own.Calls(t, func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		for i := range names {
+			wg.Go(func() {
+				got, err := s.Get(ctx, fmt.Sprintf("n%d", i), 0)
+				if err != nil {
+					t.Error(err)
+				} else if got.Entries[0].Value.Reveal() != fmt.Sprint(i) {
+					t.Errorf("n%d is another", i)
+				}
+			})
+		}
+		wg.Wait()
+	})
+	paths, ports := map[string]int{}, map[int]int{}
+	for _, c := range calls {
+		paths[c.Path]++
+		ports[c.RemotePort]++
+	}
+	if len(calls) != names+2 || paths["auth/approle/login"] != 1 || paths["sys/internal/ui/mounts/secret"] != 1 {
+		t.Errorf("%d calls, %d logins, %d mount lookups", len(calls), paths["auth/approle/login"], paths["sys/internal/ui/mounts/secret"])
+	}
+	if len(ports) != 1 {
+		t.Errorf("%d connections: %v", len(ports), ports)
+	}
+}
+
+func BenchmarkGetCold(b *testing.B) {
+	server.Put(b, 2, kv2, "containers/bench", map[string]any{"K": "v"})
+	for b.Loop() {
+		s, err := vault.New(config(server, kv2, server.RootToken))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Get(b.Context(), "bench", 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// maxText is how much of somebody else's text an error quotes.
+const maxText = 200
+
+// Podman greps the output of the runtime for these and then reports a cause of
+// its own (libpod/oci_util.go), so that an error must not say them.
+var mislabelled = []struct {
+	phrase *regexp.Regexp
+	say    string
+}{
+	{regexp.MustCompile(`(?i)permission denied`), "access denied"},
+	{regexp.MustCompile(`(?i)operation not permitted`), "not allowed"},
+	{regexp.MustCompile(`(?i)no such file or directory`), "does not exist"},
+}
+
+// isControl covers C0, C1 and the characters that turn the direction of text.
+func isControl(r rune) bool { return unicode.Is(unicode.C, r) }
+
+// clean makes somebody else's text fit for one line of ours.
+func clean(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if isControl(r) || unicode.IsSpace(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	text = strings.Join(strings.Fields(text), " ")
+	for _, m := range mislabelled {
+		text = m.phrase.ReplaceAllString(text, m.say)
+	}
+	if r := []rune(text); len(r) > maxText {
+		text = string(r[:maxText]) + "..."
+	}
+	return text
+}
+
+// fault is an error about this server. It keeps no cause: the text of a cause
+// would bring back what clean takes out.
+func (s *Source) fault(class fault.Class, hint, format string, args ...any) error {
+	return fault.New(class, hint, "vault %s: %s", s.address, fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package vault is the [resolver.Source] for HashiCorp Vault and for servers
+// that speak its API, such as OpenBao: key-value secrets, version 1 and 2.
+//
+// Whether a mount is KV v1 or v2 is asked of the server, as `vault kv` does,
+// and never guessed from a path. A [Source] logs in once, asks once, and then
+// reads as many secrets as a container names, in parallel over one connection.
+//
+// # What it guards against
+//
+// A hook inherits whatever environment its caller has, and annotations are
+// written by whoever starts a container. Neither decides anything here: where
+// the server is, how it is trusted, who logs in and below which mount and
+// prefix names are looked up come from [Config] alone. VAULT_* and proxy
+// variables have no effect, redirects are not followed, answers are capped.
+//
+// Outage never looks like absence: only an answer that is Vault's own "not
+// found" is a miss. No error holds a token, a value, or the body of an answer
+// that is not Vault's.
+//
+// # What it does not
+//
+// The token can read all that its policies allow; one that is limited to the
+// prefix is the operator's work. Values and token stay in the memory of the
+// process until it ends. The roots of trust are the system's unless Config
+// names a CA file.
+package vault
+
+import (
+	"context"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// defaultDeadline serves a caller whose context has no deadline: a container
+// start must not wait for ever.
+const defaultDeadline = 10 * time.Second
+
+// Config says where the server is, how to trust it, how to log in, and where
+// on it the secrets are.
+type Config struct {
+	Address   string // http or https URL, without user or query
+	Mount     string // of the KV engine; empty for "secret"
+	Prefix    string // below the mount; names are looked up here and nowhere else
+	CACert    string // PEM file with the only roots to trust; empty for the system's
+	Namespace string // Vault Enterprise and OpenBao; empty for none
+	Auth      Auth
+}
+
+// Auth says how to log in.
+type Auth struct {
+	Method       string         // "token", "token_file" or "approle"
+	Token        resolver.Value // token: the token itself
+	TokenFile    string         // token_file: a private file that holds it
+	Mount        string         // approle: of the auth method; empty for "approle"
+	RoleID       string         // approle: this, or RoleIDFile
+	RoleIDFile   string
+	SecretIDFile string // approle: a private file; empty for a role without secret id
+}
+
+// Source reads secrets from one server, as one client. It serves one container
+// start: the login and what was learnt of the mount are kept for its lifetime.
+type Source struct {
+	config  Config
+	address string // the URL as errors show it
+	session session
+	slots   chan struct{} // one for each request under way
+}
+
+// New checks the settings and does nothing else: files are read and the server
+// is asked when the first secret is.
+func New(c Config) (*Source, error) {
+	u, err := url.Parse(c.Address)
+	switch {
+	case c.Address == "":
+		return nil, settings("vault: no address")
+	case err != nil || u.Host == "" || u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
+		// The text of the error would repeat the address, with its password.
+		return nil, settings("vault: the address is not an http or https URL")
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, settings("vault: the address must not have a user, query or fragment")
+	}
+	c.Mount = strings.Trim(c.Mount, "/")
+	if c.Mount == "" {
+		c.Mount = "secret"
+	}
+	c.Prefix = strings.Trim(c.Prefix, "/")
+	c.Auth.Mount = strings.Trim(c.Auth.Mount, "/")
+	if c.Auth.Mount == "" {
+		c.Auth.Mount = "approle"
+	}
+	for _, p := range []struct{ what, path string }{
+		{"mount", c.Mount}, {"prefix", c.Prefix}, {"auth mount", c.Auth.Mount},
+	} {
+		if p.path != "" && !plain(p.path) {
+			return nil, settings("vault: %s %q: parts are letters, digits, '.', '_' and '-', joined by '/'", p.what, p.path)
+		}
+	}
+	if strings.ContainsFunc(c.Namespace, isControl) {
+		return nil, settings("vault: the namespace has a control character")
+	}
+	if err := c.Auth.check(); err != nil {
+		return nil, err
+	}
+	return &Source{
+		config:  c,
+		address: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(),
+		slots:   make(chan struct{}, maxParallel),
+	}, nil
+}
+
+func (a Auth) check() error {
+	switch a.Method {
+	case "token":
+		if a.Token.Reveal() == "" {
+			return settings("vault: auth method token needs a token")
+		}
+	case "token_file":
+		if a.TokenFile == "" {
+			return settings("vault: auth method token_file needs token_file")
+		}
+	case "approle":
+		if (a.RoleID == "") == (a.RoleIDFile == "") {
+			return settings("vault: auth method approle needs one of role_id and role_id_file")
+		}
+	default:
+		return settings("vault: auth method %q: it is token, token_file or approle", a.Method)
+	}
+	return nil
+}
+
+// Name is "vault".
+func (*Source) Name() string { return "vault" }
+
+// Get reads one secret. Its version is that of KV v2; a version other than 0
+// is a miss on KV v1. The deadline of ctx bounds all of it, with retries.
+func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.Secret, error) {
+	if name == "" {
+		return nil, s.fault(fault.Missing, "", "a secret here needs a name")
+	}
+	// The annotation's grammar forbids these; this is the last line before a
+	// path on the server.
+	if !plain(name) || version < 0 {
+		return nil, s.fault(fault.Annotation, "", "%q, version %d: not the name of a secret", clean(name), version)
+	}
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
+		defer cancel()
+	}
+	v, err := s.login(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.read(ctx, v, path.Join(s.config.Prefix, name), version)
+}
+
+var plainParts = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
+
+// plain reports whether p can be a part of a path without leaving it: nothing
+// that a URL, a proxy or the server would read as more than a name.
+func plain(p string) bool {
+	if !plainParts.MatchString(p) {
+		return false
+	}
+	for part := range strings.SplitSeq(p, "/") {
+		if part == "." || part == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+func settings(format string, args ...any) error {
+	return fault.New(fault.Settings, "", format, args...)
+}
