@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dict
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+var _ resolver.Source = (*Source)(nil)
+
+// directory makes files of mode 0600 in a new directory, whose path it gives.
+func directory(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "secrets")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// get gives a secret's entries as "KEY=value".
+func get(t *testing.T, s *Source, name string) ([]string, error) {
+	t.Helper()
+	got, err := s.Get(t.Context(), name, 0)
+	if err != nil {
+		return nil, err
+	}
+	if got.Source != "dict" || got.Version != 0 {
+		t.Errorf("source %q, version %d", got.Source, got.Version)
+	}
+	p := []string{}
+	for _, e := range got.Entries {
+		p = append(p, e.Key+"="+e.Value.Reveal())
+	}
+	return p, nil
+}
+
+// canary stands in every broken file, and may stand in no error.
+const canary = "hunter2-canary"
+
+// checkError compares an error with its class and text, in which DIR stands
+// for the directory.
+func checkError(t *testing.T, err error, class fault.Class, want, dir string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want %s", want)
+	}
+	if c, _ := fault.ClassOf(err); c != class {
+		t.Errorf("class %v, want %v", c, class)
+	}
+	if got := strings.ReplaceAll(err.Error(), dir, "DIR"); got != want {
+		t.Errorf("error\n got %s\nwant %s", got, want)
+	}
+	all := fmt.Sprintf("%v %+v %#v %q", err, err, err, fault.Hints(err))
+	for _, phrase := range []string{canary, "permission denied", "operation not permitted", "no such file or directory"} {
+		if strings.Contains(all, phrase) {
+			t.Errorf("error %s has %q", all, phrase)
+		}
+	}
+}
+
+func TestFormats(t *testing.T) {
+	const (
+		tomlText = "TOKEN = 't'\n[db]\nUSER = \"u\"\nPASSWORD = '''p\nq'''\n[\"team/api\"]\nA = 'é'\n[empty]\n"
+		yamlText = "TOKEN: t\ndb:\n  USER: u\n  PASSWORD: |-\n    p\n    q\n  DROPPED: null\n  DROPPED2:\n  DROPPED3: ~\nteam/api: {A: \"é\"}\nempty: {}\nnothing:\n"
+		jsonText = "{\"TOKEN\": \"t\",\n \"db\": {\"USER\": \"u\", \"PASSWORD\": \"p\\nq\", \"DROPPED\": null},\n \"team/api\": {\"A\": \"é\"},\n \"empty\": {}, \"nothing\": null}\n"
+	)
+	for file, text := range map[string]string{
+		"s.toml": tomlText,
+		"s.yaml": yamlText,
+		"s.yml":  "---\n" + yamlText + "...\n",
+		"s.json": jsonText,
+	} {
+		t.Run(file, func(t *testing.T) {
+			dir := directory(t, map[string]string{file: text})
+			for _, path := range []string{dir, dir + "/" + file} {
+				s := New(path)
+				for name, want := range map[string][]string{
+					"TOKEN":    {"TOKEN=t"},
+					"db":       {"PASSWORD=p\nq", "USER=u"},
+					"team/api": {"A=é"},
+					"empty":    {},
+				} {
+					got, err := get(t, s, name)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if d := cmp.Diff(want, got); d != "" {
+						t.Errorf("%s: %s", name, d)
+					}
+				}
+				where := "DIR (" + file + ")"
+				if path != dir {
+					where = "DIR/" + file
+				}
+				for _, name := range []string{"nothing", "other", "", "USER"} {
+					_, err := get(t, s, name)
+					checkError(t, err, fault.Missing, fmt.Sprintf("no secret %q in %s", name, where), dir)
+				}
+			}
+		})
+	}
+}
+
+func TestContents(t *testing.T) {
+	for _, c := range []struct {
+		name, file, text string
+		want             []string // of the secret db
+	}{
+		{"toml: dotted key", "f.toml", "db.A = 'a'\ndb.B = 'b'", []string{"A=a", "B=b"}},
+		{"toml: inline table", "f.toml", "db = {A = 'a'}", []string{"A=a"}},
+		{"toml: byte order mark", "f.toml", "\ufeffdb = 'x'", []string{"db=x"}},
+		{"yaml: tagged as a string", "f.yaml", "db: {PORT: !!str 5432, ON: !!str true}", []string{"ON=true", "PORT=5432"}},
+		{"yaml: quoted names", "f.yaml", "db: {PORT: '5432', ON: \"true\", DAY: '2026-01-02', 'NULL': 'null'}", []string{"DAY=2026-01-02", "NULL=null", "ON=true", "PORT=5432"}},
+		{"yaml: words that YAML 1.2 leaves alone", "f.yaml", "db: {A: yes, B: off, C: 1.2.3}", []string{"A=yes", "B=off", "C=1.2.3"}},
+		{"yaml: string at the top", "f.yaml", "db: x", []string{"db=x"}},
+		{"json: escapes", "f.json", `{"db": {"A": "\u0041\n\"\\"}}`, []string{"A=A\n\"\\"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := directory(t, map[string]string{c.file: c.text})
+			got, err := get(t, New(dir), "db")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestEmptyFiles(t *testing.T) {
+	for file, text := range map[string]string{"f.toml": "", "f.yaml": "", "g.yaml": "# note\n", "h.yaml": "---\n", "f.json": "{}"} {
+		t.Run(file+" "+text, func(t *testing.T) {
+			dir := directory(t, map[string]string{file: text})
+			_, err := get(t, New(dir), "db")
+			checkError(t, err, fault.Missing, `no secret "db" in DIR (`+file+")", dir)
+		})
+	}
+}
+
+func TestTypes(t *testing.T) {
+	const mustBe = ", and must be a string"
+	for file, cases := range map[string][]struct{ value, want string }{
+		"f.toml": {
+			{"5432", "an integer" + mustBe},
+			{"1.5", "a float" + mustBe},
+			{"true", "a boolean" + mustBe},
+			{"2026-01-02T03:04:05Z", "a date or time" + mustBe},
+			{"07:32:00", "a date or time" + mustBe},
+			{"['" + canary + "']", "an array" + mustBe},
+			{"[{A = '" + canary + "'}]", "an array" + mustBe},
+			{"{A = '" + canary + "'}", "a table" + mustBe},
+		},
+		"f.yaml": {
+			{"5432", "an integer" + mustBe},
+			{"0x1F", "an integer" + mustBe},
+			{"1.5", "a float" + mustBe},
+			{".inf", "a float" + mustBe},
+			{"true", "a boolean" + mustBe},
+			{"2026-01-02", "a date or time" + mustBe},
+			{"[" + canary + "]", "a sequence" + mustBe},
+			{"{A: " + canary + "}", "a table" + mustBe},
+			{"!!binary aHVudGVyMg==", "binary" + mustBe},
+			{"!vault " + canary, "a tagged value" + mustBe},
+			{"!!set {A: " + canary + "}", "a tagged value" + mustBe},
+			{"!!int '5'", "an integer" + mustBe},
+		},
+		"f.json": {
+			{"5432", "a number" + mustBe},
+			{"1e999", "a number" + mustBe},
+			{"true", "a boolean" + mustBe},
+			{`["` + canary + `", {"a": [1]}]`, "an array" + mustBe},
+			{`{"A": "` + canary + `"}`, "a table" + mustBe},
+		},
+	} {
+		for _, c := range cases {
+			t.Run(file+" "+strings.ReplaceAll(c.value, canary, "x"), func(t *testing.T) {
+				text, line := "\ndb:\n  KEY: "+c.value+"\n", ":3"
+				switch filepath.Ext(file) {
+				case ".toml":
+					text, line = "\n[db]\nKEY = "+c.value+"\n", ""
+				case ".json":
+					text = "\n{\"db\": {\n\"KEY\": " + c.value + "}}\n"
+				}
+				dir := directory(t, map[string]string{file: text})
+				_, err := get(t, New(dir), "db")
+				checkError(t, err, fault.Refused, "DIR/"+file+line+`: secret "db": key "KEY" is `+c.want, dir)
+				if len(fault.Hints(err)) != 1 {
+					t.Errorf("hints %q", fault.Hints(err))
+				}
+			})
+		}
+	}
+}
+
+func TestBroken(t *testing.T) {
+	for _, c := range []struct{ name, file, text, want string }{
+		{"toml: syntax", "f.toml", "\n[db]\nKEY = " + canary, "DIR/f.toml:3: not valid TOML"},
+		{"toml: open string", "f.toml", "\n[db]\nKEY = '" + canary + "\n", "DIR/f.toml:3: not valid TOML"},
+		{"toml: bad escape", "f.toml", "\n[db]\nKEY = \"\\" + canary + "\"", "DIR/f.toml:3: not valid TOML"},
+		{"toml: key twice", "f.toml", "\n[db]\nKEY = '" + canary + "'\nKEY = '" + canary + "'", "DIR/f.toml:4: a key or table is there twice"},
+		{"toml: table twice", "f.toml", "[db]\nKEY = '" + canary + "'\n[db]\nA = ''", "DIR/f.toml:3: a key or table is there twice"},
+		{"toml: name with a dot", "f.toml", "[team.api]\nKEY = '" + canary + "'", `DIR/f.toml: secret "team": key "api" is a table, and must be a string`},
+		{"toml: number at the top", "f.toml", "PORT = 5432", `DIR/f.toml: secret "PORT" is an integer, and must be a string or a table of strings`},
+		{"yaml: syntax", "f.yaml", "db:\n  KEY: [" + canary + "\n", "DIR/f.yaml:1: not valid YAML, near this line"},
+		{"yaml: tab", "f.yaml", "db:\n\tKEY: " + canary + "\n", "DIR/f.yaml:2: not valid YAML, near this line"},
+		{"yaml: unknown anchor", "f.yaml", "db:\n  KEY: *" + canary + "\n", "DIR/f.yaml: not valid YAML"},
+		{"yaml: bad escape", "f.yaml", "db:\n  KEY: \"\\" + canary + "\"\n", "DIR/f.yaml:2: not valid YAML, near this line"},
+		{"yaml: control character", "f.yaml", "db:\n  KEY: " + canary + "\x01\n", "DIR/f.yaml: not valid YAML"},
+		{"yaml: key twice", "f.yaml", "db:\n  KEY: " + canary + "\n  KEY: " + canary + "\n", `DIR/f.yaml:3: secret "db": key "KEY" is there twice`},
+		{"yaml: dropped key twice", "f.yaml", "db:\n  KEY: " + canary + "\n  KEY:\n", `DIR/f.yaml:3: secret "db": key "KEY" is there twice`},
+		{"yaml: secret twice", "f.yaml", "db:\n  KEY: " + canary + "\n'db':\n", `DIR/f.yaml:3: secret "db" is there twice`},
+		{"yaml: alias", "f.yaml", "db: &a\n  KEY: " + canary + "\nb: *a\n", "DIR/f.yaml:3: YAML aliases are not supported"},
+		{"yaml: merge", "f.yaml", "db: &a\n  KEY: " + canary + "\nb:\n  <<: *a\n", "DIR/f.yaml:4: a name that is not a string"},
+		{"yaml: null as name", "f.yaml", "db:\n  NULL: " + canary, "DIR/f.yaml:2: a name that is not a string"},
+		{"yaml: number as name", "f.yaml", "db:\n  1: " + canary, "DIR/f.yaml:2: a name that is not a string"},
+		{"yaml: two documents", "f.yaml", "db: " + canary + "\n---\nother: x\n", "DIR/f.yaml:2: a second YAML document"},
+		{"yaml: second document broken", "f.yaml", "db: " + canary + "\n---\n[" + canary, "DIR/f.yaml:2: not valid YAML, near this line"},
+		{"yaml: sequence", "f.yaml", "- " + canary, "DIR/f.yaml:1: the file is a sequence, and must be a table of secrets"},
+		{"yaml: string", "f.yaml", canary, "DIR/f.yaml:1: the file is a string, and must be a table of secrets"},
+		{"json: syntax", "f.json", "{\n\"db\": {\n\"KEY\": " + canary + "}}", "DIR/f.json:3: not valid JSON"},
+		{"json: cut off", "f.json", "{\n\"db\": {\n\"KEY\": \"" + canary, "DIR/f.json:3: not valid JSON"},
+		{"json: trailing comma", "f.json", "{\"db\": \"" + canary + "\",}", "DIR/f.json:1: not valid JSON"},
+		{"json: nothing", "f.json", "", "DIR/f.json:1: not valid JSON"},
+		{"json: two documents", "f.json", "{}\n{\"db\": \"" + canary + "\"}", "DIR/f.json:2: not valid JSON"},
+		{"json: key twice", "f.json", "{\n\"db\": {\"KEY\": \"" + canary + "\",\n\"K\\u0045Y\": \"x\"}}", `DIR/f.json:3: secret "db": key "KEY" is there twice`},
+		{"json: secret twice", "f.json", "{\n\"db\": \"" + canary + "\",\n\"db\": null}", `DIR/f.json:3: secret "db" is there twice`},
+		{"json: array", "f.json", "[\"" + canary + "\"]", "DIR/f.json:1: the file is an array, and must be an object of secrets"},
+		{"json: null", "f.json", "null", "DIR/f.json:1: the file is null, and must be an object of secrets"},
+		{"json as yaml is not tried", "f.json", "db: " + canary, "DIR/f.json:1: not valid JSON"},
+		{"yaml as toml is not tried", "f.toml", "db: " + canary, "DIR/f.toml:1: not valid TOML"},
+		{"not UTF-8", "f.json", "{\"db\": \"" + canary + "\xff\"}", "DIR/f.json: not UTF-8 text"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := directory(t, map[string]string{c.file: c.text})
+			for _, path := range []string{dir, dir + "/" + c.file} {
+				_, err := get(t, New(path), "something else")
+				checkError(t, err, fault.Refused, c.want, dir)
+			}
+		})
+	}
+}
+
+func TestDirectory(t *testing.T) {
+	t.Run("several files", func(t *testing.T) {
+		dir := directory(t, map[string]string{
+			"a.toml": "[a]\nK='1'", "b.yaml": "b: {K: '2'}", "c.yml": "c: {K: '3'}", "d.json": `{"d": {"K": "4"}}`,
+			".hidden.toml": "broken", "a.toml~": "broken", "README.md": "broken", "toml": "broken",
+		})
+		if err := os.Mkdir(dir+"/sub", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		s := New(dir)
+		for i, name := range []string{"a", "b", "c", "d"} {
+			got, err := get(t, s, name)
+			if d := cmp.Diff([]string{fmt.Sprintf("K=%d", i+1)}, got); d != "" || err != nil {
+				t.Error(err, d)
+			}
+		}
+		_, err := get(t, s, "e")
+		checkError(t, err, fault.Missing, `no secret "e" in DIR (a.toml, b.yaml, c.yml, d.json)`, dir)
+	})
+	t.Run("many files", func(t *testing.T) {
+		files := map[string]string{}
+		for i := range 9 {
+			files[fmt.Sprintf("%d.toml", i)] = ""
+		}
+		dir := directory(t, files)
+		_, err := get(t, New(dir), "e")
+		checkError(t, err, fault.Missing, `no secret "e" in any of the 9 files of DIR`, dir)
+	})
+	t.Run("no files", func(t *testing.T) {
+		dir := directory(t, map[string]string{"x.env": ""})
+		_, err := get(t, New(dir), "e")
+		checkError(t, err, fault.Missing, `no secret "e" in DIR, which has no .toml, .yaml, .yml or .json file`, dir)
+	})
+	t.Run("same secret in two files", func(t *testing.T) {
+		dir := directory(t, map[string]string{"a.toml": "[db]\nK='" + canary + "'", "b.yaml": "x: y\ndb: {L: '" + canary + "'}"})
+		_, err := get(t, New(dir), "x")
+		checkError(t, err, fault.Refused, `DIR/b.yaml:2: secret "db" is in DIR/a.toml as well`, dir)
+	})
+	t.Run("link to nowhere", func(t *testing.T) {
+		dir := directory(t, nil)
+		if err := os.Symlink("none", dir+"/a.toml"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := get(t, New(dir), "x")
+		checkError(t, err, fault.Refused, `DIR/a.toml does not exist, though its directory lists it`, dir)
+	})
+	t.Run("link that leads out", func(t *testing.T) {
+		dir := directory(t, map[string]string{"../out.toml": ""})
+		if err := os.Symlink("../out.toml", dir+"/a.toml"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := get(t, New(dir), "x")
+		checkError(t, err, fault.Refused, `DIR/a.toml is a symbolic link that leads out of its directory`, dir)
+	})
+}
+
+func TestPath(t *testing.T) {
+	const modeText = " has mode 0644, so others can read it; it must have 0640 or 0600"
+	dir := directory(t, map[string]string{"f.toml": "A='" + canary + "'", "f.txt": canary, "open.json": "{}"})
+	if err := os.Chmod(dir+"/open.json", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, path string
+		version    int
+		class      fault.Class
+		want       string
+	}{
+		{"absent", dir + "/none", 0, fault.Missing, "DIR/none does not exist"},
+		{"absent parent", dir + "/none/f.toml", 0, fault.Missing, "DIR/none/f.toml does not exist"},
+		{"version", dir + "/f.toml", 2, fault.Missing, "dict has no versions, so none is 2"},
+		{"unknown format", dir + "/f.txt", 0, fault.Settings, "the format of DIR/f.txt is not known by its name"},
+		{"mode of the file", dir + "/open.json", 0, fault.Refused, "DIR/open.json" + modeText},
+		{"mode of a file in the directory", dir, 0, fault.Refused, "DIR/open.json" + modeText},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := New(c.path).Get(t.Context(), "A", c.version)
+			checkError(t, err, c.class, c.want, dir)
+		})
+	}
+	t.Run("mode of the directory", func(t *testing.T) {
+		dir := directory(t, map[string]string{"f.toml": ""})
+		if err := os.Chmod(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{dir, dir + "/f.toml"} {
+			_, err := get(t, New(path), "A")
+			checkError(t, err, fault.Refused, "DIR has mode 0777, so its group can write it and others can write it; it must have 0755 or stricter", dir)
+		}
+	})
+}
+
+func TestReadsOnce(t *testing.T) {
+	dir := directory(t, map[string]string{"f.toml": "[db]\nB='2'\nA='1'"})
+	s := New(dir)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			got, err := s.Get(t.Context(), "db", 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			got.Entries[0] = resolver.Entry{} // is the caller's own
+		})
+	}
+	wg.Wait()
+	if err := os.Remove(dir + "/f.toml"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := get(t, s, "db")
+	if d := cmp.Diff([]string{"A=1", "B=2"}, got); d != "" || err != nil {
+		t.Error(err, d)
+	}
+}

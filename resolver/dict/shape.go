@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dict
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// node is a value as a file has it, in what the three formats share.
+type node struct {
+	kind   string  // one of the constants, or what else it is, in words
+	text   string  // of a string
+	fields []field // of a table, in the order of the file where that is known
+}
+
+type field struct {
+	name string
+	line int // 0 where the format does not tell
+	node node
+}
+
+const (
+	aString = "a string"
+	aNull   = "null"
+	aTable  = "a table"
+)
+
+// problem is what is wrong with a file. Its text may name secrets and keys,
+// never a value and never what a parser says.
+type problem struct {
+	line int
+	text string
+	hint string
+}
+
+func problemf(line int, hint, format string, args ...any) *problem {
+	return &problem{line, fmt.Sprintf(format, args...), hint}
+}
+
+// parser reads one format: it gives the fields of the table that the file is.
+type parser func(data []byte) ([]field, *problem)
+
+// parserOf goes by the name, and is nil for a name that is none of ours.
+func parserOf(file string) parser {
+	switch filepath.Ext(file) {
+	case ".toml":
+		return parseTOML
+	case ".yaml", ".yml":
+		return parseYAML
+	case ".json":
+		return parseJSON
+	}
+	return nil
+}
+
+// add reads one file into d.
+func (d *dict) add(file string, data []byte, parse parser) error {
+	fields, p := []field(nil), (*problem)(nil)
+	if !utf8.Valid(data) {
+		p = problemf(0, "save it as UTF-8", "not UTF-8 text")
+	} else if fields, p = parse(data); p == nil {
+		p = d.addFields(file, fields)
+	}
+	if p == nil {
+		return nil
+	}
+	if p.line > 0 {
+		file = fmt.Sprintf("%s:%d", file, p.line)
+	}
+	return fault.New(fault.Refused, p.hint, "%s: %s", file, p.text)
+}
+
+const quoteIt = "quote the value"
+
+func (d *dict) addFields(file string, fields []field) *problem {
+	seen := map[string]bool{}
+	for _, f := range fields {
+		if seen[f.name] {
+			return problemf(f.line, "", "secret %q is there twice", f.name)
+		}
+		seen[f.name] = true
+		if f.node.kind == aNull {
+			continue
+		}
+		if other, ok := d.secrets[f.name]; ok {
+			return problemf(f.line, "keep one of the two", "secret %q is in %s as well", f.name, other.file)
+		}
+		s := secret{file: file}
+		switch f.node.kind {
+		case aString:
+			s.entries = []resolver.Entry{{Key: f.name, Value: resolver.NewValue(f.node.text)}}
+		case aTable:
+			var p *problem
+			if s.entries, p = entries(f); p != nil {
+				return p
+			}
+		default:
+			return problemf(f.line, quoteIt, "secret %q is %s, and must be a string or a table of strings", f.name, f.node.kind)
+		}
+		d.secrets[f.name] = s
+	}
+	return nil
+}
+
+// entries are the keys of one secret, sorted.
+func entries(of field) ([]resolver.Entry, *problem) {
+	var list []resolver.Entry
+	seen := map[string]bool{}
+	for _, f := range of.node.fields {
+		if seen[f.name] {
+			return nil, problemf(f.line, "", "secret %q: key %q is there twice", of.name, f.name)
+		}
+		seen[f.name] = true
+		switch f.node.kind {
+		case aNull:
+		case aString:
+			list = append(list, resolver.Entry{Key: f.name, Value: resolver.NewValue(f.node.text)})
+		case aTable:
+			return nil, problemf(f.line, `a file is name -> {KEY: "value"} and no deeper; a name with a slash or dot is written in quotes`,
+				"secret %q: key %q is a table, and must be a string", of.name, f.name)
+		default:
+			return nil, problemf(f.line, quoteIt, "secret %q: key %q is %s, and must be a string", of.name, f.name, f.node.kind)
+		}
+	}
+	slices.SortFunc(list, func(a, b resolver.Entry) int { return strings.Compare(a.Key, b.Key) })
+	return list, nil
+}
