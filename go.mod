@@ -55,3 +55,5 @@ require (
 	golang.org/x/text v0.37.0 // indirect
 	golang.org/x/time v0.12.0 // indirect
 )
+
+tool github.com/opencontainers/runc

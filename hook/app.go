@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	_ "embed"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/oci-secrets/oci-secrets/hook/fast"
+	"github.com/oci-secrets/oci-secrets/hook/report"
+	"github.com/oci-secrets/oci-secrets/hook/start"
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/config"
+	"github.com/oci-secrets/oci-secrets/resolver/vault"
+)
+
+//go:embed VERSION
+var version string
+
+const description = `A container names its secrets in annotations:
+
+   secrets.oci/from: "db stripe#API_KEY dotenv:web?"
+
+and its process starts with them in its environment. Later ones win. If one is
+missing, the container does not start.
+
+Examples:
+   runc, crun   oci-secrets hook-config runc      the hooks of a bundle
+   podman       oci-secrets hook-config podman    a file for a hooks directory
+   anywhere     oci-secrets explain --annotation secrets.oci/from=db
+
+Exit codes:
+    2  the command line is wrong
+   10  an annotation, or a variable it leads to, is not acceptable
+   11  a secret or key is in none of the places it was looked for
+   12  a source said no: token, policy, file mode, broken file
+   13  a source did not answer before the deadline
+   14  config.json or the state cannot be read as what it must be
+   15  the settings are broken
+   16  the variables cannot be delivered here: stage, ptrace, virtual machine
+    1  anything else`
+
+// newApp is the command line. Errors come back to main, which prints them.
+func newApp(stdout io.Writer) *cli.App {
+	return &cli.App{
+		Name:                   "oci-secrets",
+		Usage:                  "start containers with the secrets they name",
+		Description:            description,
+		Version:                strings.TrimSpace(version),
+		Writer:                 stdout,
+		ErrWriter:              os.Stderr,
+		EnableBashCompletion:   true,
+		UseShortOptionHandling: true,
+		HideHelpCommand:        true,
+		// An annotation's list may have commas in it.
+		DisableSliceFlagSeparator: true,
+		Suggest:                   true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              usageError,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return report.Usage("unknown command %q", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+		Commands: []*cli.Command{
+			startCommand("hook", "deliver in flight: the OCI hook, with the container's state on standard input",
+				"For the stages createRuntime and prestart; at poststop it does nothing.\nA runtime calls it; `oci-secrets hook-config` prints how to tell it."),
+			startCommand("precreate", "podman's filter: config.json on standard input, amended on standard output",
+				"The values are then in config.json and in what podman keeps of it."),
+			explainCommand(),
+			hookConfigCommand(),
+			completionCommand(),
+		},
+	}
+}
+
+func usageError(_ *cli.Context, err error, _ bool) error { return report.Usage("%w", err) }
+
+func configFlag() cli.Flag {
+	return &cli.StringFlag{
+		Name:  "config",
+		Usage: "read the settings from `FILE` (default: $" + config.Env + ", the user's, /etc/oci-secrets/config.toml)",
+	}
+}
+
+// startCommand is one of the two commands that a container's start waits for.
+func startCommand(name, usage, description string) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: usage, Description: description, OnUsageError: usageError,
+		Flags: []cli.Flag{configFlag()},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			err := fast.Run(c.Context, newStart(c), name)
+			if code := fast.Exit(err); code != 0 {
+				os.Exit(code)
+			}
+			return nil
+		},
+	}
+}
+
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return report.Usage("%s takes no argument, and got %q", c.Command.Name, c.Args().First())
+	}
+	return nil
+}
+
+func newStart(c *cli.Context) *start.Start {
+	return &start.Start{Config: c.String("config"), OpenVault: openVault}
+}
+
+// openVault makes the Vault source from the settings.
+func openVault(v *config.Vault) (resolver.Source, error) {
+	return vault.New(vault.Config{
+		Address: v.Address, Mount: v.Mount, Prefix: v.Prefix, CACert: v.CACert, Namespace: v.Namespace,
+		Auth: vault.Auth{
+			Method: v.Auth.Method, Mount: v.Auth.Mount,
+			Token: v.Auth.Token.Value, TokenFile: v.Auth.TokenFile,
+			RoleID: v.Auth.RoleID, RoleIDFile: v.Auth.RoleIDFile, SecretIDFile: v.Auth.SecretIDFile,
+		},
+	})
+}

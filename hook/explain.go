@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/oci-secrets/oci-secrets/hook/report"
+	"github.com/oci-secrets/oci-secrets/hook/start"
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/config"
+	"github.com/oci-secrets/oci-secrets/spec"
+)
+
+func explainCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "explain",
+		Usage: "show what a container would get: names and places, never a value",
+		Description: "Examples:\n" +
+			"   oci-secrets explain --annotation secrets.oci/from='db stripe#API_KEY'\n" +
+			"   oci-secrets explain --bundle /run/containers/web --json\n" +
+			"   oci-secrets explain --bundle . --offline      # grammar and settings alone",
+		OnUsageError: usageError,
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.StringFlag{Name: "bundle", Usage: "read annotations and environment from `DIR`/config.json"},
+			&cli.StringSliceFlag{Name: "annotation", Usage: "explain `KEY=VALUE`; may be given several times"},
+			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			&cli.BoolFlag{Name: "offline", Usage: "check grammar and settings, and ask no source"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			return explain(c)
+		},
+	}
+}
+
+// explanation is what explain prints.
+type explanation struct {
+	Variables []explained `json:"variables,omitempty"`
+	Requests  []planned   `json:"requests,omitempty"` // offline
+}
+
+// explained is one variable that the container would get.
+type explained struct {
+	Name     string   `json:"name"`
+	Source   string   `json:"source"`
+	Secret   string   `json:"secret,omitempty"`
+	Version  int      `json:"version,omitempty"`
+	Replaces []string `json:"replaces,omitempty"`
+}
+
+// planned is one request and where it would be looked up.
+type planned struct {
+	Request string   `json:"request"`
+	Sources []string `json:"sources"`
+}
+
+func explain(c *cli.Context) error {
+	if err := start.Harden(); err != nil {
+		return err
+	}
+	annotations, env, err := subject(c)
+	if err != nil {
+		return err
+	}
+	asked, err := spec.Parse(annotations)
+	if err != nil {
+		return err
+	}
+	var e explanation
+	if c.Bool("offline") {
+		e.Requests, err = plan(c, asked)
+	} else {
+		e.Variables, err = variables(c, asked, env)
+	}
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		enc := json.NewEncoder(c.App.Writer)
+		enc.SetIndent("", "  ")
+		return enc.Encode(e)
+	}
+	if asked.None() {
+		_, err = fmt.Fprintln(c.App.Writer, "nothing is asked for: no secrets.oci/ annotation")
+		return err
+	}
+	return e.table(c.App.Writer)
+}
+
+// subject is what is to be explained: annotations, and the environment that the
+// container has without secrets.
+func subject(c *cli.Context) (annotations map[string]string, env []string, err error) {
+	bundle, pairs := c.String("bundle"), c.StringSlice("annotation")
+	if (bundle == "") == (len(pairs) == 0) {
+		return nil, nil, report.Usage("explain takes either --bundle or --annotation")
+	}
+	if bundle != "" {
+		doc, err := start.ReadBundle(bundle)
+		if err != nil {
+			return nil, nil, err
+		}
+		if annotations, err = doc.Annotations(); err != nil {
+			return nil, nil, err
+		}
+		env, err = doc.Env()
+		return annotations, env, err
+	}
+	annotations = map[string]string{}
+	for _, p := range pairs {
+		key, value, ok := strings.Cut(p, "=")
+		if !ok {
+			return nil, nil, report.Usage("--annotation %q: want KEY=VALUE, such as secrets.oci/from=db", p)
+		}
+		if _, twice := annotations[key]; twice {
+			return nil, nil, report.Usage("--annotation %q is given twice; list several names in one value", key)
+		}
+		annotations[key] = value
+	}
+	return annotations, nil, nil
+}
+
+// variables resolves what is asked for and keeps all but the values.
+func variables(c *cli.Context, asked spec.Asked, env []string) ([]explained, error) {
+	if asked.None() {
+		return nil, nil
+	}
+	vars, err := newStart(c).Resolve(c.Context, asked)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]explained, len(vars))
+	for i, v := range vars {
+		out[i] = explained{v.Name, v.Source, v.Secret, v.Version, v.Overrides}
+		if slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, v.Name+"=") }) {
+			out[i].Replaces = append([]string{"config.json"}, v.Overrides...)
+		}
+	}
+	return out, nil
+}
+
+// plan checks the settings and says where each request would be looked up.
+func plan(c *cli.Context, asked spec.Asked) ([]planned, error) {
+	settings, err := config.Load(c.String("config"))
+	if err != nil {
+		return nil, err
+	}
+	r, err := settings.Resolver(openVault)
+	if err != nil {
+		return nil, err
+	}
+	var out []planned
+	for _, req := range asked.Requests {
+		p := planned{Request: req.String(), Sources: settings.Chain}
+		if req.Scheme != "" {
+			p.Sources = []string{req.Scheme}
+		}
+		if err := r.Configured(req); err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	if len(asked.Dict) > 0 {
+		out = append(out, planned{Request: "secrets.oci/dict", Sources: []string{resolver.Inline}})
+	}
+	return out, nil
+}
+
+func (e explanation) table(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if e.Requests != nil {
+		row(t, "REQUEST", "LOOKED UP IN")
+		for _, p := range e.Requests {
+			row(t, p.Request, strings.Join(p.Sources, ", "))
+		}
+		return t.Flush()
+	}
+	row(t, "VARIABLE", "SOURCE", "SECRET", "VERSION", "REPLACES")
+	for _, v := range e.Variables {
+		version := ""
+		if v.Version != 0 {
+			version = strconv.Itoa(v.Version)
+		}
+		row(t, v.Name, v.Source, v.Secret, version, strings.Join(v.Replaces, ", "))
+	}
+	return t.Flush()
+}
+
+// row writes one row; an empty cell is a dash.
+func row(w io.Writer, cells ...string) {
+	for i, c := range cells {
+		if c == "" {
+			cells[i] = "-"
+		}
+	}
+	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) // a tabwriter tells its errors at Flush
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/oci-secrets/oci-secrets/hook/report"
+	"github.com/oci-secrets/oci-secrets/install"
+)
+
+func hookConfigCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "hook-config",
+		Usage:     "print how an engine is told about the hook",
+		ArgsUsage: "podman|runc",
+		Description: "podman: a file for a directory of containers.conf's hooks_dir.\n" +
+			"runc: the \"hooks\" member for a bundle's config.json; crun takes the same.",
+		OnUsageError: usageError,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "path", Usage: "the `BINARY` that the engine runs (default: this one)"},
+			&cli.StringFlag{Name: "config", Usage: "the settings `FILE` that the hook reads"},
+			&cli.BoolFlag{Name: "precreate", Usage: "podman: filter config.json instead of delivering in flight"},
+		},
+		Action: func(c *cli.Context) error {
+			out, err := hookConfig(c)
+			if err != nil {
+				return err
+			}
+			_, err = c.App.Writer.Write(out)
+			return err
+		},
+	}
+}
+
+func hookConfig(c *cli.Context) ([]byte, error) {
+	path := c.String("path")
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, report.Usage("where this program is cannot be found out: name it with --path")
+		}
+		path = self
+	}
+	hook := install.Hook{}
+	for _, p := range []struct {
+		to   *string
+		from string
+	}{{&hook.Path, path}, {&hook.Config, c.String("config")}} {
+		if p.from == "" {
+			continue
+		}
+		abs, err := filepath.Abs(p.from)
+		if err != nil {
+			return nil, report.Usage("%q: give an absolute path", p.from)
+		}
+		*p.to = abs
+	}
+	if c.NArg() != 1 {
+		return nil, report.Usage("hook-config takes one engine, podman or runc (flags come before it)")
+	}
+	engine := c.Args().First()
+	switch {
+	case engine == "podman" && c.Bool("precreate"):
+		return hook.PodmanPrecreate()
+	case engine == "podman":
+		return hook.Podman()
+	case engine == "runc" && c.Bool("precreate"):
+		return nil, report.Usage("only podman has precreate hooks")
+	case engine == "runc":
+		return hook.Runc()
+	}
+	return nil, report.Usage("unknown engine %q: podman or runc", engine)
+}

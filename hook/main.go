@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command oci-secrets gives containers the secrets that their annotations
+// name. README.md describes every command.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/oci-secrets/oci-secrets/hook/report"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := newApp(os.Stdout).RunContext(ctx, os.Args); err != nil {
+		os.Exit(report.Error(os.Stderr, err))
+	}
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package report tells a failure to the user: what was asked, where it was
+// looked for and why it failed, one line for each thing, then hints, and the
+// exit code of the failure's class.
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// other is the exit code of a failure without a class: a bug, or a broken
+// machine.
+const other = 1
+
+// Error writes err to w and gives the exit code.
+func Error(w io.Writer, err error) int {
+	for _, line := range Lines(err) {
+		_, _ = fmt.Fprintf(w, "oci-secrets: %s\n", line)
+	}
+	for _, hint := range fault.Hints(err) {
+		_, _ = fmt.Fprintf(w, "hint: %s\n", reword(hint))
+	}
+	return Code(err)
+}
+
+// Code is the exit code that err leads to.
+func Code(err error) int {
+	if class, ok := fault.ClassOf(err); ok {
+		return int(class)
+	}
+	return other
+}
+
+// Lines are the lines of err, each one thing that is wrong.
+func Lines(err error) []string {
+	lines := strings.Split(reword(err.Error()), "\n")
+	for i, l := range lines {
+		lines[i] = strings.Map(printable, l)
+	}
+	return lines
+}
+
+// printable keeps control characters, which a file or a server may have put
+// into a message, from a terminal.
+func printable(r rune) rune {
+	if r < ' ' || r == 0x7f {
+		return ' '
+	}
+	return r
+}
+
+// phrases are what podman looks for, in any case, in the output of a runtime;
+// where it finds one it shows the user an error of its own instead of ours
+// (libpod/oci_util.go, getOCIRuntimeError). Next to each is what we say.
+var phrases = [][2]string{
+	{"permission denied", "access denied"},
+	{"operation not permitted", "not allowed"},
+	{"no such file or directory", "it does not exist"},
+}
+
+// reword puts a text that may have an error of the system in it into words
+// that come through.
+func reword(s string) string {
+	for _, p := range phrases {
+		for i := indexFold(s, p[0]); i >= 0; i = indexFold(s, p[0]) {
+			s = s[:i] + p[1] + s[i+len(p[0]):]
+		}
+	}
+	return s
+}
+
+// indexFold is [strings.Index] for an ASCII phrase in any case.
+func indexFold(s, phrase string) int {
+	for i := 0; i+len(phrase) <= len(s); i++ {
+		if strings.EqualFold(s[i:i+len(phrase)], phrase) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Usage makes a fault of a command line that is not understood.
+func Usage(format string, args ...any) error {
+	return fault.New(fault.Usage, "see oci-secrets --help", format, args...)
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package start
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"time"
+	"unicode/utf8"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/oci-secrets/oci-secrets/hook/inflight"
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// attachTime bounds how long taking hold of the process may take. It is a
+// matter of milliseconds unless the machine is overloaded.
+const attachTime = 5 * time.Second
+
+// handlers are the annotations by which crun is told to run the program in
+// another way than by an exec in the process that the hook is shown (crun.1).
+var handlers = []string{"run.oci.handler", "module.wasm.image/variant"}
+
+// Hook delivers to the container whose state a runtime wrote to the hook's
+// standard input. At poststop there is nothing to do.
+func (s *Start) Hook(ctx context.Context, state []byte) error {
+	st, err := parseState(state)
+	if err != nil {
+		return err
+	}
+	if st.Status == specs.StateStopped {
+		return nil
+	}
+	annotations, err := annotationsOf(st)
+	if err != nil {
+		return err
+	}
+	asked, err := spec.Parse(annotations)
+	if err != nil || asked.None() {
+		return err
+	}
+	if st.Status == specs.StateRunning {
+		return fault.New(fault.Delivery, "list the hook under createRuntime or prestart", "the container's program runs already: this is the poststart stage")
+	}
+	for _, h := range handlers {
+		if v, ok := annotations[h]; ok {
+			return fault.New(fault.Delivery, "take the annotation away", "the annotation %s is %q, and such a program is not started by an exec", h, v)
+		}
+	}
+	target, err := inflight.Find(st.Pid)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = target.Close() }() // a pidfd
+	vars, err := s.Resolve(ctx, asked)
+	if err != nil || len(vars) == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, attachTime)
+	defer cancel()
+	return target.Deliver(ctx, st.ID, resolver.Env(vars))
+}
+
+// parseState reads a state leniently: a runtime may add fields of its own.
+func parseState(b []byte) (*specs.State, error) {
+	const hint = "a runtime writes the state to its hooks; see `oci-secrets hook-config` for how to list this one"
+	if !utf8.Valid(b) {
+		return nil, fault.New(fault.Document, hint, "the state on standard input is not UTF-8")
+	}
+	var st specs.State
+	if err := json.Unmarshal(b, &st); err != nil {
+		return nil, fault.New(fault.Document, hint, "the state on standard input is not the JSON of a state: %w", err)
+	}
+	return &st, nil
+}
+
+// annotationsOf are the container's annotations: the state's, or where the
+// state has none at all, the bundle's.
+func annotationsOf(st *specs.State) (map[string]string, error) {
+	if len(st.Annotations) > 0 {
+		return st.Annotations, nil
+	}
+	if st.Bundle == "" {
+		return nil, fault.New(fault.Document, "", "the state has neither annotations nor a bundle")
+	}
+	doc, err := ReadBundle(st.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	return doc.Annotations()
+}
+
+// ReadBundle reads the config.json of a bundle.
+func ReadBundle(dir string) (*spec.Doc, error) {
+	path := filepath.Join(dir, "config.json")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.New(fault.Document, "", "read the bundle: %w", err)
+	}
+	return spec.ParseDoc(b)
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package start
+
+import (
+	"context"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
+)
+
+// Precreate gives the config.json that podman is to use instead of the one it
+// wrote. What it returns holds the values, and so does everything that podman
+// makes of it; in-flight delivery does not have that property.
+func (s *Start) Precreate(ctx context.Context, config []byte) ([]byte, error) {
+	doc, err := spec.ParseDoc(config)
+	if err != nil {
+		return nil, err
+	}
+	annotations, err := doc.Annotations()
+	if err != nil {
+		return nil, err
+	}
+	asked, err := spec.Parse(annotations)
+	if err != nil {
+		return nil, err
+	}
+	if asked.None() {
+		return config, nil
+	}
+	vars, err := s.Resolve(ctx, asked)
+	if err != nil {
+		return nil, err
+	}
+	return doc.WithEnv(resolver.Env(vars))
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config reads the operator's settings.
+//
+// A hook may be started with an empty environment, so the file is what counts.
+// Whoever can write it decides where secrets come from: a file that group or
+// others can write is refused, and one that holds a token must also be
+// unreadable for others. A key that is not known is refused, because a typo in
+// a setting would otherwise be a setting that silently does not hold.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/dict"
+	"github.com/oci-secrets/oci-secrets/resolver/dotenv"
+	"github.com/oci-secrets/oci-secrets/resolver/private"
+	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// defaultDeadline is for everything that one start does: login, reads,
+// retries and delivery. Engines wait longer than that.
+const defaultDeadline = 10 * time.Second
+
+// Settings are what the operator decides. The names of the fields are the
+// keys of the file.
+type Settings struct {
+	Chain      []string `toml:"chain"`       // where plain names are looked up, in order
+	Deadline   Duration `toml:"deadline"`    // total, for one container's start
+	AllowNames []string `toml:"allow_names"` // reserved variables that secrets may set after all
+	Vault      *Vault   `toml:"vault"`
+	Dict       *Dict    `toml:"dict"`
+	Dotenv     *Dotenv  `toml:"dotenv"`
+
+	file string // "" where there is none
+}
+
+// Vault says where Vault is and who we are to it.
+type Vault struct {
+	Address   string `toml:"address"`
+	Mount     string `toml:"mount"`
+	Prefix    string `toml:"prefix"`
+	CACert    string `toml:"ca_cert"`
+	Namespace string `toml:"namespace"`
+	Auth      Auth   `toml:"auth"`
+}
+
+// Auth is the way to log in.
+type Auth struct {
+	Method       string `toml:"method"`
+	Mount        string `toml:"mount"`
+	Token        token  `toml:"token"`
+	TokenFile    string `toml:"token_file"`
+	RoleID       string `toml:"role_id"`
+	RoleIDFile   string `toml:"role_id_file"`
+	SecretIDFile string `toml:"secret_id_file"`
+}
+
+// token is a string that cannot be printed from the moment it is read.
+type token struct{ resolver.Value }
+
+// UnmarshalText keeps the text.
+func (t *token) UnmarshalText(text []byte) error {
+	t.Value = resolver.NewValue(string(text))
+	return nil
+}
+
+// Dict is a file or directory of named secrets.
+type Dict struct {
+	Path string `toml:"path"`
+}
+
+// Dotenv is a directory of .env files.
+type Dotenv struct {
+	Directory string `toml:"directory"`
+	Lenient   bool   `toml:"lenient"` // skip lines that are not understood
+}
+
+// Duration is a [time.Duration] written as Go writes it: "10s", "1m30s".
+type Duration struct{ time.Duration }
+
+// UnmarshalText refuses what is not a positive duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v <= 0 {
+		return errors.New("not a positive duration such as \"10s\"")
+	}
+	d.Duration = v
+	return nil
+}
+
+// Load reads the settings from path, or, where path is empty, from the first
+// of the usual places that has them; see [Find]. Without a file, dict and
+// dotenv below the directory where it would be are configured.
+func Load(path string) (*Settings, error) {
+	path, named, err := Find(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := private.ReadTrusted(path)
+	s := &Settings{Deadline: Duration{defaultDeadline}}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !named:
+		s.Dict, s.Dotenv = &Dict{}, &Dotenv{}
+	case err != nil:
+		return nil, asSettings(err)
+	default:
+		s.file = path
+		if err := s.parse(text); err != nil {
+			return nil, err
+		}
+	}
+	if s.hasToken() {
+		if _, err := private.Read(path); err != nil {
+			return nil, asSettings(err)
+		}
+	}
+	s.complete(filepath.Dir(path))
+	return s, s.check()
+}
+
+// asSettings gives an error of reading the file the class of the settings.
+func asSettings(err error) error {
+	hint := ""
+	if hints := fault.Hints(err); len(hints) > 0 {
+		hint = hints[0]
+	}
+	return fault.New(fault.Settings, hint, "settings: %s", err.Error())
+}
+
+// parse reads the text of a file and refuses what it does not know.
+func (s *Settings) parse(text []byte) error {
+	meta, err := toml.Decode(string(text), s)
+	if err != nil {
+		return s.syntaxError(err)
+	}
+	var errs []error
+	for _, key := range meta.Undecoded() {
+		errs = append(errs, s.errorf(nearest(key), "unknown key %q", key.String()))
+	}
+	return errors.Join(errs...)
+}
+
+// syntaxError says where the text is wrong, and not what it says there: that
+// may be a token.
+func (s *Settings) syntaxError(err error) error {
+	var pe toml.ParseError
+	if !errors.As(err, &pe) {
+		return s.errorf("", "the file does not have the form of settings")
+	}
+	at := fmt.Sprintf("line %d", pe.Position.Line)
+	if pe.LastKey != "" {
+		at += fmt.Sprintf(", at %q", pe.LastKey)
+	}
+	why := "not valid TOML, or not the type that the key has"
+	if strings.HasSuffix(pe.LastKey, "deadline") {
+		why = `want a positive duration such as "10s"`
+	}
+	return s.errorf("", "%s: %s", at, why)
+}
+
+func (s *Settings) errorf(hint, format string, args ...any) error {
+	return fault.New(fault.Settings, hint, "settings %s: %s", s.file, fmt.Sprintf(format, args...))
+}
+
+func (s *Settings) hasToken() bool { return s.Vault != nil && s.Vault.Auth.Token.Reveal() != "" }
+
+// complete fills in what is not set, and makes paths absolute: a relative one
+// is below the settings' directory, since a hook's own is the engine's choice.
+func (s *Settings) complete(dir string) {
+	if s.Dict != nil && s.Dict.Path == "" {
+		s.Dict.Path = "secrets"
+	}
+	if s.Dotenv != nil && s.Dotenv.Directory == "" {
+		s.Dotenv.Directory = "env"
+	}
+	absolute := func(p *string) {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	if s.Dict != nil {
+		absolute(&s.Dict.Path)
+	}
+	if s.Dotenv != nil {
+		absolute(&s.Dotenv.Directory)
+	}
+	if v := s.Vault; v != nil {
+		for _, p := range []*string{&v.CACert, &v.Auth.TokenFile, &v.Auth.RoleIDFile, &v.Auth.SecretIDFile} {
+			absolute(p)
+		}
+	}
+	if s.Chain == nil {
+		s.Chain = s.configured()
+	}
+}
+
+// configured lists the sources that have a table, in the default order.
+func (s *Settings) configured() []string {
+	var names []string
+	for _, c := range []struct {
+		name string
+		set  bool
+	}{{"vault", s.Vault != nil}, {"dict", s.Dict != nil}, {"dotenv", s.Dotenv != nil}} {
+		if c.set {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
+// check refuses settings that contradict each other. What a source needs, the
+// source checks itself.
+func (s *Settings) check() error {
+	var errs []error
+	configured := s.configured()
+	for i, name := range s.Chain {
+		switch {
+		case !slices.Contains(spec.Schemes(), name):
+			errs = append(errs, s.errorf("the sources are "+strings.Join(spec.Schemes(), ", "), "chain names an unknown source %q", name))
+		case !slices.Contains(configured, name):
+			errs = append(errs, s.errorf("add a ["+name+"] table, or take it out of chain", "chain names %q, which is not configured", name))
+		case slices.Contains(s.Chain[:i], name):
+			errs = append(errs, s.errorf("", "chain names %q twice", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// VaultOpener makes the source for Vault. It is a parameter because the client
+// costs milliseconds and megabytes before it has done anything, which the
+// starts that do not ask Vault need not pay.
+type VaultOpener func(*Vault) (resolver.Source, error)
+
+// Resolver makes the resolver that the settings describe. It does no I/O.
+func (s *Settings) Resolver(openVault VaultOpener) (*resolver.Resolver, error) {
+	r := &resolver.Resolver{Pinned: map[string]resolver.Source{}, AllowNames: s.AllowNames}
+	if s.Vault != nil {
+		source, err := openVault(s.Vault)
+		if err != nil {
+			return nil, err
+		}
+		r.Pinned["vault"] = source
+	}
+	if s.Dict != nil {
+		r.Pinned["dict"] = dict.New(s.Dict.Path)
+	}
+	if s.Dotenv != nil {
+		r.Pinned["dotenv"] = dotenv.New(s.Dotenv.Directory, s.Dotenv.Lenient)
+	}
+	for _, name := range s.Chain {
+		r.Chain = append(r.Chain, r.Pinned[name])
+	}
+	return r, nil
+}

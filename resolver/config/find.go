@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"bytes"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// The places where settings are looked for.
+const (
+	Env        = "OCI_SECRETS_CONFIG" // names the file
+	systemFile = "/etc/oci-secrets/config.toml"
+)
+
+// Find gives the path of the settings: path itself, else what
+// $OCI_SECRETS_CONFIG names, else, for a user who is not root on the host, the
+// file in the user's configuration directory if it is there, else the one in
+// /etc/oci-secrets. named says that somebody named it, so that it must exist.
+func Find(path string) (found string, named bool, err error) {
+	if path == "" {
+		path = os.Getenv(Env)
+	}
+	if path != "" {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return "", true, fault.New(fault.Settings, "give an absolute path", "settings %s: the current directory is gone", path)
+		}
+		return abs, true, nil
+	}
+	if dir := userDirectory(); dir != "" {
+		file := filepath.Join(dir, "oci-secrets", "config.toml")
+		if _, err := os.Stat(filepath.Dir(file)); err == nil {
+			return file, false, nil
+		}
+	}
+	return systemFile, false, nil
+}
+
+// userDirectory is $XDG_CONFIG_HOME or what stands for it, for a user who is
+// not root on the host. A rootless engine's hook is uid 0 in the engine's user
+// namespace, and may have no HOME: then the password file has it.
+func userDirectory() string {
+	uid := hostUID()
+	if uid == 0 {
+		return ""
+	}
+	if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+		return dir
+	}
+	home := os.Getenv("HOME")
+	if !filepath.IsAbs(home) {
+		u, err := user.LookupId(strconv.Itoa(uid))
+		if err != nil {
+			return ""
+		}
+		home = u.HomeDir
+	}
+	return filepath.Join(home, ".config")
+}
+
+// hostUID is the effective uid as the parent of this user namespace sees it;
+// for the engines' namespaces that is the host. An uid that cannot be found
+// out is not root's.
+func hostUID() int {
+	euid := os.Geteuid()
+	b, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return euid
+	}
+	return mapped(b, euid)
+}
+
+// mapped looks uid up in the lines of a uid_map: first inside, first outside,
+// count (user_namespaces(7)).
+func mapped(uidMap []byte, uid int) int {
+	for line := range bytes.Lines(uidMap) {
+		var n [3]int
+		fields := bytes.Fields(line)
+		if len(fields) != len(n) {
+			continue
+		}
+		for i, f := range fields {
+			n[i], _ = strconv.Atoi(string(f))
+		}
+		if uid >= n[0] && uid-n[0] < n[2] {
+			return n[1] + uid - n[0]
+		}
+	}
+	return -1
+}

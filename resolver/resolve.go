@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// parallel bounds the secrets that are read at once.
+const parallel = 32
+
+// Inline is the source of variables that stand in the annotation itself.
+const Inline = "annotation"
+
+// Variable is one variable that a container gets.
+type Variable struct {
+	Name    string
+	Value   Value
+	Source  string // the source that answered, or Inline
+	Secret  string // the name it was asked by; empty for Inline
+	Version int    // 0 where the source has no versions
+
+	Overrides []string // the origins of earlier values for the name, oldest first
+}
+
+// origin is where a variable's value comes from, in a word.
+func (v Variable) origin() string {
+	if v.Source == Inline {
+		return Inline
+	}
+	return v.Source + ":" + v.Secret
+}
+
+// Resolver answers for whole containers.
+type Resolver struct {
+	Chain      Chain             // where plain names are looked up
+	Pinned     map[string]Source // where names with a scheme are looked up
+	AllowNames []string          // reserved variables that secrets may set after all
+}
+
+// Resolve gives the variables that asked leads to, each name once, in the
+// order in which the names were first met; of several values for a name the
+// last one wins. Requests are read in parallel and applied in their order.
+//
+// It is all or nothing, and everything that is wrong is in the error: every
+// missing secret and key, every refusal and every variable that may not be
+// set, one fault each, joined.
+func (r *Resolver) Resolve(ctx context.Context, asked spec.Asked) ([]Variable, error) {
+	answers := r.read(ctx, asked.Requests)
+	var m merger
+	for i, req := range asked.Requests {
+		a := answers[i]
+		if a.err != nil {
+			if !req.Optional || !errors.Is(a.err, ErrMiss) {
+				m.fail(fmt.Errorf("secret %q: %w", req.String(), a.err))
+			}
+			continue
+		}
+		for _, v := range m.selectKeys(req, a.secret) {
+			m.add(v, r.AllowNames)
+		}
+	}
+	for _, p := range asked.Dict {
+		m.add(Variable{Name: p.Name, Value: NewValue(p.Value), Source: Inline}, r.AllowNames)
+	}
+	if len(m.errs) > 0 {
+		return nil, errors.Join(m.errs...)
+	}
+	return m.vars, nil
+}
+
+// Env gives variables as "NAME=value" strings. What it returns is not
+// protected by type any more: it is for delivery alone.
+func Env(vars []Variable) []string {
+	env := make([]string, len(vars))
+	for i, v := range vars {
+		env[i] = v.Name + "=" + v.Value.Reveal()
+	}
+	return env
+}
+
+// answer is what came of one request.
+type answer struct {
+	secret *Secret
+	err    error
+}
+
+// read reads every secret that is asked for once, however often it is named.
+func (r *Resolver) read(ctx context.Context, requests []spec.Request) []answer {
+	type place struct {
+		scheme, name string
+		version      int
+	}
+	answers := make([]answer, len(requests))
+	first := map[place]int{}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, parallel)
+	for i, req := range requests {
+		p := place{req.Scheme, req.Name, req.Version}
+		if _, ok := first[p]; ok {
+			continue
+		}
+		first[p] = i
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			answers[i].secret, answers[i].err = r.get(ctx, req)
+		})
+	}
+	wg.Wait()
+	for i, req := range requests {
+		answers[i] = answers[first[place{req.Scheme, req.Name, req.Version}]]
+	}
+	return answers
+}
+
+func (r *Resolver) get(ctx context.Context, req spec.Request) (*Secret, error) {
+	source, err := r.source(req)
+	if err != nil {
+		return nil, err
+	}
+	return source.Get(ctx, req.Name, req.Version)
+}
+
+// Configured reports whether there is a source to look req up in.
+func (r *Resolver) Configured(req spec.Request) error {
+	_, err := r.source(req)
+	return err
+}
+
+func (r *Resolver) source(req spec.Request) (Source, error) {
+	if req.Scheme == "" {
+		if len(r.Chain) == 0 {
+			return nil, fault.New(fault.Settings, "add a [vault], [dict] or [dotenv] table to the settings", "there is no source to look up %q in", req.Name)
+		}
+		return r.Chain, nil
+	}
+	source, ok := r.Pinned[req.Scheme]
+	if !ok {
+		return nil, fault.New(fault.Settings, fmt.Sprintf("add a [%s] table to the settings", req.Scheme), "the source %s is not configured", req.Scheme)
+	}
+	return source, nil
+}
+
+// merger applies secrets one after another.
+type merger struct {
+	vars []Variable
+	at   map[string]int // name -> index of vars
+	errs []error
+}
+
+func (m *merger) fail(err error) { m.errs = append(m.errs, err) }
+
+// selectKeys gives what req wants of its secret.
+func (m *merger) selectKeys(req spec.Request, s *Secret) []Variable {
+	variable := func(name string, v Value) Variable {
+		return Variable{Name: name, Value: v, Source: s.Source, Secret: req.Name, Version: s.Version}
+	}
+	var vars []Variable
+	if len(req.Keys) == 0 {
+		for _, e := range s.Entries {
+			vars = append(vars, variable(e.Key, e.Value))
+		}
+		return vars
+	}
+	values := make(map[string]Value, len(s.Entries))
+	for _, e := range s.Entries {
+		values[e.Key] = e.Value
+	}
+	for _, k := range req.Keys {
+		v, ok := values[k.Name]
+		switch {
+		case ok:
+			vars = append(vars, variable(k.Env, v))
+		case !req.Optional:
+			m.fail(fault.New(fault.Missing, "", "secret %q: it is in %s, but it has no key %q", req.String(), s.Source, k.Name))
+		}
+	}
+	return vars
+}
+
+// add applies one variable; a later one of the same name wins.
+func (m *merger) add(v Variable, allow []string) {
+	err := spec.CheckName(v.Name, allow)
+	if err == nil {
+		err = spec.CheckVariable(v.Name, v.Value.Reveal())
+	}
+	if err != nil {
+		from := "the annotation's dict"
+		if v.Source != Inline {
+			from = fmt.Sprintf("secret %q in %s", v.Secret, v.Source)
+		}
+		m.fail(fmt.Errorf("%s: %w", from, err))
+		return
+	}
+	if m.at == nil {
+		m.at = map[string]int{}
+	}
+	if i, ok := m.at[v.Name]; ok {
+		v.Overrides = append(m.vars[i].Overrides, m.vars[i].origin())
+		m.vars[i] = v
+		return
+	}
+	m.at[v.Name] = len(m.vars)
+	m.vars = append(m.vars, v)
+}

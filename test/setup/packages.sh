@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the Debian packages whose programs are not there yet.
+#
+#   packages.sh demo    what the demo needs
+#   packages.sh test    what the tests and the benchmark need
+#   packages.sh lint    what the linters need
+set -euo pipefail
+
+# What is looked for, and the package that has it.
+demo=(
+	gcc:gcc
+	pkg-config:pkg-config
+	/usr/include/seccomp.h:libseccomp-dev
+	/usr/include/stdlib.h:libc6-dev
+)
+test=(
+	"${demo[@]}"
+	/usr/sbin/runc:runc
+	crun:crun
+	podman:podman
+	conmon:conmon
+	/usr/lib/podman/netavark:netavark
+	newuidmap:uidmap
+	slirp4netns:slirp4netns
+	fuse-overlayfs:fuse-overlayfs
+	runsc:runsc
+	/bin/busybox:busybox-static
+	curl:curl
+	setpriv:util-linux
+	/usr/lib/python3/dist-packages/dotenv/main.py:python3-dotenv
+)
+lint=(shellcheck:shellcheck)
+
+case ${1-} in
+demo) wanted=("${demo[@]}") ;;
+test) wanted=("${test[@]}") ;;
+lint) wanted=("${lint[@]}") ;;
+*)
+	echo "usage: $0 demo|test|lint" >&2
+	exit 2
+	;;
+esac
+
+missing=()
+for w in "${wanted[@]}"; do
+	[[ -e ${w%%:*} ]] || command -v "${w%%:*}" >/dev/null || missing+=("${w#*:}")
+done
+((${#missing[@]})) || exit 0
+
+if ! command -v apt-get >/dev/null || ((EUID != 0)); then
+	echo "missing: ${missing[*]}; install them, or run as root on Debian" >&2
+	exit 1
+fi
+echo "installing ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq >&2
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
