@@ -12,7 +12,9 @@
 // What it does not protect against: root; the members of the file's group,
 // who may read a file of mode 0640; access lists and capabilities, which no
 // mode shows beyond its mask; a directory above the one that was checked, or
-// one that a symbolic link leads through, that others can write.
+// one that a symbolic link leads through, that others can write; and within a
+// user namespace, users of the host that it has no number for: they look like
+// the host's root, whose files must count there.
 package private
 
 import (

@@ -7,14 +7,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -263,94 +261,5 @@ func TestRootIsNotLeft(t *testing.T) {
 			_, err := ReadIn(root, c.name)
 			check(t, err, c.want, c.hint)
 		})
-	}
-}
-
-func TestOwner(t *testing.T) {
-	yes, no := func() bool { return true }, func() bool { return false }
-	for _, c := range []struct {
-		name        string
-		owner, euid uint32
-		inUserNS    func() bool
-		want        bool
-	}{
-		{"root for root", 0, 0, no, true},
-		{"root for a user", 0, 1000, no, true},
-		{"the user's own", 1000, 1000, no, true},
-		{"a stranger for root", 1000, 0, no, false},
-		{"a stranger for a user", 1001, 1000, no, false},
-		{"nobody on the host", 65534, 0, no, false},
-		{"the host's root from within", 65534, 0, yes, true},
-		{"a stranger from within", 1000, 0, yes, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := ownerOK(c.owner, c.euid, c.inUserNS); got != c.want {
-				t.Errorf("got %v", got)
-			}
-		})
-	}
-	t.Run("on disk", func(t *testing.T) {
-		if os.Geteuid() != 0 || inUserNS() {
-			t.Skip("only the host's root can give files away")
-		}
-		name := write(t, filepath.Join(t.TempDir(), "f"), "", 0o600)
-		for _, uid := range []int{1000, overflowUID} {
-			if err := os.Chown(name, uid, 0); err != nil {
-				t.Fatal(err)
-			}
-			_, err := Read(name)
-			if err == nil || !strings.Contains(err.Error(), "it must belong to root or to uid 0") {
-				t.Errorf("file of uid %d: %v", uid, err)
-			}
-		}
-	})
-}
-
-func TestIdentity(t *testing.T) {
-	got := map[string]bool{}
-	for _, m := range []string{"         0          0 4294967295\n", "0 1000 1\n1 100000 65536\n", "0 0 1\n", ""} {
-		got[m] = identity([]byte(m))
-	}
-	want := map[string]bool{"         0          0 4294967295\n": true, "0 1000 1\n1 100000 65536\n": false, "0 0 1\n": false, "": false}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
-	}
-}
-
-// TestAsUser runs the tests of this one function as a user without rights, to
-// see what the kernel's refusals become.
-func TestAsUser(t *testing.T) {
-	if name := os.Getenv("PRIVATE_TEST_FILE"); name != "" {
-		_, err := Read(name)
-		check(t, err, name+" cannot be read: access denied", "its owner can read it, and so can root")
-		check(t, CheckDir(filepath.Dir(name)), "", "")
-		check(t, CheckDir(filepath.Dir(name)+"/closed"), filepath.Dir(name)+"/closed cannot be read: access denied", "its owner can read it, and so can root")
-		return
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root can become a user without rights")
-	}
-	dir, err := os.MkdirTemp("", "private")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	chmod(t, dir, 0o755)
-	name := write(t, filepath.Join(dir, "f"), "", 0o600)
-	if err := os.Mkdir(filepath.Join(dir, "closed"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary := write(t, filepath.Join(dir, "test"), string(self), 0o755)
-	cmd := exec.Command(binary, "-test.run=^TestAsUser$", "-test.v")
-	cmd.Env = []string{"PRIVATE_TEST_FILE=" + name}
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "PASS: TestAsUser") {
-		t.Errorf("as a user: %v\n%s", err, out)
 	}
 }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dict
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+func TestTypes(t *testing.T) {
+	const mustBe = ", and must be a string"
+	for file, cases := range map[string][]struct{ value, want string }{
+		"f.toml": {
+			{"5432", "an integer" + mustBe},
+			{"1.5", "a float" + mustBe},
+			{"true", "a boolean" + mustBe},
+			{"2026-01-02T03:04:05Z", "a date or time" + mustBe},
+			{"07:32:00", "a date or time" + mustBe},
+			{"['" + canary + "']", "an array" + mustBe},
+			{"[{A = '" + canary + "'}]", "an array" + mustBe},
+			{"{A = '" + canary + "'}", "a table" + mustBe},
+		},
+		"f.yaml": {
+			{"5432", "an integer" + mustBe},
+			{"0x1F", "an integer" + mustBe},
+			{"1.5", "a float" + mustBe},
+			{".inf", "a float" + mustBe},
+			{"true", "a boolean" + mustBe},
+			{"2026-01-02", "a date or time" + mustBe},
+			{"[" + canary + "]", "a sequence" + mustBe},
+			{"{A: " + canary + "}", "a table" + mustBe},
+			{"!!binary aHVudGVyMg==", "binary" + mustBe},
+			{"!vault " + canary, "a tagged value" + mustBe},
+			{"!!set {A: " + canary + "}", "a tagged value" + mustBe},
+			{"!!int '5'", "an integer" + mustBe},
+		},
+		"f.json": {
+			{"5432", "a number" + mustBe},
+			{"1e999", "a number" + mustBe},
+			{"true", "a boolean" + mustBe},
+			{`["` + canary + `", {"a": [1]}]`, "an array" + mustBe},
+			{`{"A": "` + canary + `"}`, "a table" + mustBe},
+		},
+	} {
+		for _, c := range cases {
+			t.Run(file+" "+strings.ReplaceAll(c.value, canary, "x"), func(t *testing.T) {
+				text, line := "\ndb:\n  KEY: "+c.value+"\n", ":3"
+				switch filepath.Ext(file) {
+				case ".toml":
+					text, line = "\n[db]\nKEY = "+c.value+"\n", ""
+				case ".json":
+					text = "\n{\"db\": {\n\"KEY\": " + c.value + "}}\n"
+				}
+				dir := directory(t, map[string]string{file: text})
+				_, err := get(t, New(dir), "db")
+				checkError(t, err, fault.Refused, "DIR/"+file+line+`: secret "db": key "KEY" is `+c.want, dir)
+				if len(fault.Hints(err)) != 1 {
+					t.Errorf("hints %q", fault.Hints(err))
+				}
+			})
+		}
+	}
+}
+
+func TestBroken(t *testing.T) {
+	for _, c := range []struct{ name, file, text, want string }{
+		{"toml: syntax", "f.toml", "\n[db]\nKEY = " + canary, "DIR/f.toml:3: not valid TOML"},
+		{"toml: open string", "f.toml", "\n[db]\nKEY = '" + canary + "\n", "DIR/f.toml:3: not valid TOML"},
+		{"toml: bad escape", "f.toml", "\n[db]\nKEY = \"\\" + canary + "\"", "DIR/f.toml:3: not valid TOML"},
+		{"toml: key twice", "f.toml", "\n[db]\nKEY = '" + canary + "'\nKEY = '" + canary + "'", "DIR/f.toml:4: a key or table is there twice"},
+		{"toml: table twice", "f.toml", "[db]\nKEY = '" + canary + "'\n[db]\nA = ''", "DIR/f.toml:3: a key or table is there twice"},
+		{"toml: name with a dot", "f.toml", "[team.api]\nKEY = '" + canary + "'", `DIR/f.toml: secret "team": key "api" is a table, and must be a string`},
+		{"toml: number at the top", "f.toml", "PORT = 5432", `DIR/f.toml: secret "PORT" is an integer, and must be a string or a table of strings`},
+		{"yaml: syntax", "f.yaml", "db:\n  KEY: [" + canary + "\n", "DIR/f.yaml:1: not valid YAML, near this line"},
+		{"yaml: tab", "f.yaml", "db:\n\tKEY: " + canary + "\n", "DIR/f.yaml:2: not valid YAML, near this line"},
+		{"yaml: unknown anchor", "f.yaml", "db:\n  KEY: *" + canary + "\n", "DIR/f.yaml: not valid YAML"},
+		{"yaml: bad escape", "f.yaml", "db:\n  KEY: \"\\" + canary + "\"\n", "DIR/f.yaml:2: not valid YAML, near this line"},
+		{"yaml: control character", "f.yaml", "db:\n  KEY: " + canary + "\x01\n", "DIR/f.yaml: not valid YAML"},
+		{"yaml: key twice", "f.yaml", "db:\n  KEY: " + canary + "\n  KEY: " + canary + "\n", `DIR/f.yaml:3: secret "db": key "KEY" is there twice`},
+		{"yaml: dropped key twice", "f.yaml", "db:\n  KEY: " + canary + "\n  KEY:\n", `DIR/f.yaml:3: secret "db": key "KEY" is there twice`},
+		{"yaml: secret twice", "f.yaml", "db:\n  KEY: " + canary + "\n'db':\n", `DIR/f.yaml:3: secret "db" is there twice`},
+		{"yaml: alias", "f.yaml", "db: &a\n  KEY: " + canary + "\nb: *a\n", "DIR/f.yaml:3: YAML aliases are not supported"},
+		{"yaml: merge", "f.yaml", "db: &a\n  KEY: " + canary + "\nb:\n  <<: *a\n", "DIR/f.yaml:4: a name that is not a string"},
+		{"yaml: null as name", "f.yaml", "db:\n  NULL: " + canary, "DIR/f.yaml:2: a name that is not a string"},
+		{"yaml: number as name", "f.yaml", "db:\n  1: " + canary, "DIR/f.yaml:2: a name that is not a string"},
+		{"yaml: two documents", "f.yaml", "db: " + canary + "\n---\nother: x\n", "DIR/f.yaml:2: a second YAML document"},
+		{"yaml: second document broken", "f.yaml", "db: " + canary + "\n---\n[" + canary, "DIR/f.yaml:2: not valid YAML, near this line"},
+		{"yaml: sequence", "f.yaml", "- " + canary, "DIR/f.yaml:1: the file is a sequence, and must be a table of secrets"},
+		{"yaml: string", "f.yaml", canary, "DIR/f.yaml:1: the file is a string, and must be a table of secrets"},
+		{"json: syntax", "f.json", "{\n\"db\": {\n\"KEY\": " + canary + "}}", "DIR/f.json:3: not valid JSON"},
+		{"json: cut off", "f.json", "{\n\"db\": {\n\"KEY\": \"" + canary, "DIR/f.json:3: not valid JSON"},
+		{"json: trailing comma", "f.json", "{\"db\": \"" + canary + "\",}", "DIR/f.json:1: not valid JSON"},
+		{"json: nothing", "f.json", "", "DIR/f.json:1: not valid JSON"},
+		{"json: two documents", "f.json", "{}\n{\"db\": \"" + canary + "\"}", "DIR/f.json:2: not valid JSON"},
+		{"json: key twice", "f.json", "{\n\"db\": {\"KEY\": \"" + canary + "\",\n\"K\\u0045Y\": \"x\"}}", `DIR/f.json:3: secret "db": key "KEY" is there twice`},
+		{"json: secret twice", "f.json", "{\n\"db\": \"" + canary + "\",\n\"db\": null}", `DIR/f.json:3: secret "db" is there twice`},
+		{"json: array", "f.json", "[\"" + canary + "\"]", "DIR/f.json:1: the file is an array, and must be an object of secrets"},
+		{"json: null", "f.json", "null", "DIR/f.json:1: the file is null, and must be an object of secrets"},
+		{"json as yaml is not tried", "f.json", "db: " + canary, "DIR/f.json:1: not valid JSON"},
+		{"yaml as toml is not tried", "f.toml", "db: " + canary, "DIR/f.toml:1: not valid TOML"},
+		{"not UTF-8", "f.json", "{\"db\": \"" + canary + "\xff\"}", "DIR/f.json: not UTF-8 text"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := directory(t, map[string]string{c.file: c.text})
+			for _, path := range []string{dir, dir + "/" + c.file} {
+				_, err := get(t, New(path), "something else")
+				checkError(t, err, fault.Refused, c.want, dir)
+			}
+		})
+	}
+}
