@@ -93,7 +93,7 @@ func TestLogin(t *testing.T) {
 		"open role file":  {vault.Auth{Method: "approle", RoleIDFile: open}, fault.Refused, "role_id_file"},
 		"open secret id":  {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: open}, fault.Refused, "secret_id_file"},
 		"wrong role":      {vault.Auth{Method: "approle", RoleID: "0815", SecretIDFile: file(t, secretID)}, fault.Refused, "invalid role or secret ID"},
-		"wrong secret id": {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: file(t, "4711-" + secretID)}, fault.Refused, "invalid role or secret ID"},
+		"wrong secret id": {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: file(t, "4711-"+secretID)}, fault.Refused, "invalid role or secret ID"},
 		"no secret id":    {vault.Auth{Method: "approle", RoleID: roleID}, fault.Refused, "auth/approle/login"},
 		"no such method":  {vault.Auth{Method: "approle", Mount: "nowhere", RoleID: roleID}, fault.Refused, "auth/nowhere/login"},
 	} {

@@ -34,11 +34,16 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	// For the whole package, because crypto/x509 reads it once: a hook's caller
+	// must not add to whom the hook trusts.
+	if err := os.Setenv("SSL_CERT_FILE", server.CAFile); err != nil {
+		panic(err)
+	}
 	t := &mainT{}
 	server.Mount(t, kv1, 1)
 	server.Mount(t, kv2, 2)
 	code := m.Run()
-	server.Stop()
+	server.Close()
 	os.Exit(code)
 }
 
@@ -49,7 +54,7 @@ func (*mainT) Helper()                  {}
 func (*mainT) Context() context.Context { return context.Background() }
 func (*mainT) Fatalf(f string, a ...any) {
 	fmt.Fprintf(os.Stderr, f+"\n", a...)
-	server.Stop()
+	server.Close()
 	os.Exit(1)
 }
 

@@ -59,12 +59,12 @@ func Start(t testing.TB, o Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Stop)
+	t.Cleanup(s.Close)
 	return s
 }
 
 // Launch starts a server, for a TestMain that serves a whole package. The
-// caller stops it.
+// caller closes it.
 func Launch(o Options) (*Server, error) {
 	binary, err := Binary()
 	if err != nil {
@@ -130,7 +130,7 @@ func launch(binary string, o Options) (_ *Server, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("start %s: %w\n%s", binary, err, s.Log())
-			s.Stop()
+			s.Close()
 		}
 	}()
 	port, err := freePort()
@@ -266,12 +266,17 @@ func (s *Server) Log() string {
 	return string(log)
 }
 
-// Stop kills the server, waits for its end and removes what it left. Stopping
-// twice is fine.
+// Stop kills the server and waits for its end. What it left stays, its CA file
+// among it. Stopping twice is fine.
 func (s *Server) Stop() {
 	if s.process != nil {
 		_ = s.process.Kill() // it may have ended
 		<-s.exited
 	}
+}
+
+// Close stops the server and removes what it left.
+func (s *Server) Close() {
+	s.Stop()
 	_ = os.RemoveAll(s.dir) // temporary
 }

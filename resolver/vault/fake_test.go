@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/vault"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// What the real server cannot be made to do.
+
+const (
+	mountAnswer = `{"data":{"path":"secret/","type":"kv","options":{"version":"2"}}}`
+	readAnswer  = `{"data":{"data":{"K":"` + canary + `"},"metadata":{"version":1}}}`
+	token       = "hvs.token-of-the-fakes"
+)
+
+// fake is a server that answers the mount lookup as Vault would, and the nth
+// read (from 1) as read does. It counts the reads.
+func fake(t *testing.T, read func(n int, w http.ResponseWriter, r *http.Request)) (vault.Config, *atomic.Int64) {
+	t.Helper()
+	reads := new(atomic.Int64)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/sys/internal/ui/mounts/") {
+			_, _ = io.WriteString(w, mountAnswer)
+			return
+		}
+		read(int(reads.Add(1)), w, r)
+	}))
+	t.Cleanup(srv.Close)
+	return vault.Config{
+		Address: srv.URL, Prefix: "containers",
+		Auth: vault.Auth{Method: "token", Token: resolver.NewValue(token)},
+	}, reads
+}
+
+func answer(status int, media, body string) func(int, http.ResponseWriter, *http.Request) {
+	return func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", media)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// Answers that no retry mends: one read, one clear line.
+func TestAnswers(t *testing.T) {
+	const json = "application/json"
+	for name, tt := range map[string]struct {
+		status      int
+		media, body string
+		class       fault.Class
+		text        string
+	}{
+		"HTML":               {200, "text/html; charset=utf-8", "<html>" + canary, fault.Unreachable, "not Vault's: HTTP 200, text/html, "},
+		"garbage":            {200, "application/octet-stream", "\x00\xff" + canary, fault.Unreachable, "application/octet-stream"},
+		"nothing":            {200, "", "", fault.Unreachable, "0 bytes"},
+		"cut JSON":           {200, json, readAnswer[:len(readAnswer)-3], fault.Unreachable, "not Vault's"},
+		"no data":            {200, json, `{"K":"` + canary + `"}`, fault.Unreachable, "not Vault's"},
+		"null":               {200, json, `{"data":null}`, fault.Unreachable, "not Vault's"},
+		"v1 data":            {200, json, `{"data":{"K":"` + canary + `"}}`, fault.Unreachable, "not Vault's"},
+		"list":               {200, json, `{"data":{"data":["` + canary + `"],"metadata":{"version":1}}}`, fault.Unreachable, "not Vault's"},
+		"HTML 404":           {404, "text/html", "<h1>Not Found " + canary, fault.Unreachable, "not Vault's: HTTP 404, text/html"},
+		"JSON 404":           {404, json, `{"message":"` + canary + `"}`, fault.Unreachable, "not Vault's: HTTP 404"},
+		"Vault's 404":        {404, json, `{"errors":[]}`, fault.Missing, "nothing at secret/data/containers/db"},
+		"404 with a reason":  {404, json, `{"errors":["no handler for route"]}`, fault.Refused, "no handler for route"},
+		"HTML 403":           {403, "text/html", "<h1>Blocked " + canary, fault.Unreachable, "not Vault's: HTTP 403"},
+		"400":                {400, json, `{"errors":["bad\n\u001b[31mthing"]}`, fault.Refused, "HTTP 400: bad [31mthing"},
+		"405, token echoed":  {405, json, `{"errors":["what is ` + token + `?"]}`, fault.Refused, "what is [secret]?"},
+		"400, podman's word": {400, json, `{"errors":["open x: No such file or directory, Operation Not Permitted"]}`, fault.Refused, "does not exist, not allowed"},
+		"400, long":          {400, json, `{"errors":["` + strings.Repeat("x", 10000) + `"]}`, fault.Refused, "xxx..."},
+		"huge":               {200, json, strings.Repeat(" ", 100<<20) + readAnswer, fault.Unreachable, "answer larger than 8 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, reads := fake(t, answer(tt.status, tt.media, tt.body))
+			_, err := get(t, source(t, c), 10*time.Second, "db", 0)
+			wantFault(t, err, tt.class, tt.text)
+			harmless(t, err, token)
+			if n := reads.Load(); n != 1 {
+				t.Errorf("%d reads", n)
+			}
+			if len(err.Error()) > 500 {
+				t.Errorf("%d bytes of error", len(err.Error()))
+			}
+		})
+	}
+}
+
+// Trouble that passes, and trouble that does not before the deadline.
+func TestRetries(t *testing.T) {
+	reset := func(_ int, w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_ = conn.(*net.TCPConn).SetLinger(0) // a reset, not an end
+			_ = conn.Close()
+		}
+	}
+	truncate := func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(readAnswer)))
+		_, _ = io.WriteString(w, readAnswer[:20])
+	}
+	silent := func(_ int, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	slow := func(_ int, w http.ResponseWriter, r *http.Request) {
+		for i := range readAnswer {
+			_, _ = w.Write([]byte{readAnswer[i]})
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-r.Context().Done():
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	const json = "application/json"
+	for name, tt := range map[string]struct {
+		trouble func(int, http.ResponseWriter, *http.Request)
+		last    string
+		once    bool // one read takes all the time there is
+	}{
+		"412":        {answer(412, json, `{"errors":["required index state not present"]}`), "HTTP 412: required index", false},
+		"429":        {answer(429, json, `{"errors":["request path \"x\": rate limit quota exceeded"]}`), "HTTP 429: request path", false},
+		"500":        {answer(500, json, `{"errors":["internal error, `+token+`"]}`), "HTTP 500: internal error, [secret]", false},
+		"502 HTML":   {answer(502, "text/html", "<h1>"+canary), "HTTP 502", false},
+		"sealed":     {answer(503, json, `{"errors":["Vault is sealed"]}`), "sealed (HTTP 503)", false},
+		"upgrading":  {answer(400, json, `{"errors":["Upgrading from non-versioned to versioned data."]}`), "HTTP 400: Upgrading", false},
+		"reset":      {reset, "connection reset by peer", false},
+		"truncated":  {truncate, "the connection broke off", false},
+		"no answer":  {silent, "no answer at all", true},
+		"slow drips": {slow, "no answer at all", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, reads := fake(t, tt.trouble)
+			start := time.Now()
+			_, err := get(t, source(t, c), time.Second, "db", 0)
+			wantFault(t, err, fault.Unreachable, "last seen: "+tt.last, c.Address, "secret/data/containers/db")
+			harmless(t, err, token)
+			if d := time.Since(start); d < 900*time.Millisecond || d > 2*time.Second {
+				t.Errorf("gave up after %s, the deadline was 1s", d)
+			}
+			// 50, 100, 200, 400 ms and so on, each cut by up to half.
+			if n := reads.Load(); tt.once && n != 1 || !tt.once && (n < 4 || n > 8) {
+				t.Errorf("%d reads", n)
+			}
+			if tt.once {
+				return
+			}
+			c, reads = fake(t, func(n int, w http.ResponseWriter, r *http.Request) {
+				if n < 3 {
+					tt.trouble(n, w, r)
+					return
+				}
+				_, _ = io.WriteString(w, readAnswer)
+			})
+			got, err := get(t, source(t, c), 5*time.Second, "db", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if reveal(t, got)["K"] != canary || reads.Load() != 3 {
+				t.Errorf("%v after %d reads", got, reads.Load())
+			}
+		})
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	trap := listen(t)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		c, reads := fake(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", strings.Replace(trap, "://", "://user:"+canary+"@", 1)+"/v1/x?token="+canary)
+			w.WriteHeader(status)
+		})
+		_, err := get(t, source(t, c), 5*time.Second, "db", 0)
+		wantFault(t, err, fault.Unreachable, "redirected to "+trap+" ", "not followed")
+		if reads.Load() != 1 {
+			t.Errorf("%d reads", reads.Load())
+		}
+	}
+}
+
+func TestNumbersAsWritten(t *testing.T) {
+	c, _ := fake(t, answer(200, "application/json", `{"data":{"data":{
+		"INT": 9007199254740993, "BIG": 18446744073709551615, "EXP": 1e3, "FLOAT": 1.50, "DEEP": {"b": [1.0, "<\u003c"], "a": null}, "NULL": null
+	},"metadata":{"version":7}}}`))
+	got, err := get(t, source(t, c), 5*time.Second, "db", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"INT": "9007199254740993", "BIG": "18446744073709551615", "EXP": "1e3", "FLOAT": "1.50", "DEEP": `{"a":null,"b":[1.0,"<<"]}`,
+	}
+	if diff := cmp.Diff(want, reveal(t, got)); diff != "" {
+		t.Error(diff)
+	}
+	if got.Version != 7 {
+		t.Errorf("version %d", got.Version)
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	t.Setenv("VAULT_NAMESPACE", "environment")
+	t.Setenv("VAULT_HEADERS", `{"X-Environment":"1"}`)
+	t.Setenv("VAULT_WRAP_TTL", "10m")
+	var got http.Header
+	c, _ := fake(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Clone()
+		_, _ = io.WriteString(w, readAnswer)
+	})
+	c.Namespace = "team-a"
+	if _, err := get(t, source(t, c), 5*time.Second, "db", 0); err != nil {
+		t.Fatal(err)
+	}
+	for header, want := range map[string]string{
+		"X-Vault-Namespace": "team-a", "X-Vault-Token": token, "X-Vault-Request": "true",
+		"X-Vault-Wrap-Ttl": "", "X-Environment": "",
+	} {
+		if got.Get(header) != want {
+			t.Errorf("%s is %q, want %q", header, got.Get(header), want)
+		}
+	}
+}
+
+func TestCanceled(t *testing.T) {
+	c, _ := fake(t, answer(503, "application/json", `{"errors":["Vault is sealed"]}`))
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	_, err := source(t, c).Get(ctx, "db", 0)
+	wantFault(t, err, fault.Unreachable, "given up")
+	harmless(t, err, token)
+}
+
+// relay passes connections on from localhost's other name to a listener, so
+// that the certificate is for another host than the address says.
+func relay(t *testing.T, address string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			out, err := net.Dial("tcp", strings.TrimPrefix(address, "https://"))
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+			go func() { _, _ = io.Copy(in, out); _ = in.Close() }()
+		}
+	}()
+	return "https://" + l.Addr().String()
+}
+
+// listen is an address that must not be connected to.
+func listen(t *testing.T) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s went astray", r.Method, r.URL.Path)
+	}))
+	srv.Config.ConnState = func(net.Conn, http.ConnState) { t.Error("a connection went astray") }
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+// writable is a copy of a file that all can write.
+func writable(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := file(t, string(data))
+	if err := os.Chmod(open, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return open
+}
+
+func checkEnvironment(t *testing.T, name, want string) {
+	t.Helper()
+	if got := os.Getenv(name); got != want {
+		t.Errorf("%s is %q, was %q", name, got, want)
+	}
+}
