@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+
+GO    ?= go
+BIN   := bin/oci-secrets
+VAULT ?= yes
+
+.PHONY: build demo test bench fuzz lint setup clean
+
+# One static binary.
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./hook
+
+# Runs a container with secrets from a dict, a .env file and a real Vault.
+# `make demo VAULT=no` leaves Vault out, which takes minutes to build once.
+demo: build
+	test/setup/packages.sh demo
+	test/demo.sh $(VAULT)
+
+# Installs and builds what the tests need, once, into ~/.cache/oci-secrets
+# ($$OCI_SECRETS_CACHE).
+setup:
+	test/setup/packages.sh test
+	test/setup/runc.sh
+	test/setup/vault.sh
+
+# Every test, against real runtimes, a real podman and a real Vault. As root.
+test: build setup
+	OCI_SECRETS_TEST_REQUIRE=1 $(GO) test -timeout 30m ./...
+
+# Prints the table of README.md.
+bench: build setup
+	$(GO) run ./test/bench
+
+# Each fuzz target for FUZZTIME.
+FUZZTIME ?= 60s
+fuzz:
+	test/fuzz.sh $(FUZZTIME)
+
+lint:
+	test/setup/packages.sh lint
+	test/lint.sh
+
+clean:
+	rm -rf bin
