@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// The runtime need not look for the control group's share of processors, which
+// costs a container's start a third of a millisecond and keeps files open.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command oci-secrets gives containers the secrets that their annotations
 // name. README.md describes every command.
 package main

@@ -49,7 +49,7 @@ func (t *Target) Deliver(ctx context.Context, container string, vars []string) e
 	cmd.Args = []string{tracer.Argv0, container}
 	// Nothing of the hook's environment is for the tracer, and a crash must
 	// not print goroutines and their arguments anywhere.
-	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=1", "GODEBUG=containermaxprocs=0,updatemaxprocs=0"}
+	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=1"}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 
