@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-	"unicode/utf8"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -29,16 +28,14 @@ var handlers = []string{"run.oci.handler", "module.wasm.image/variant"}
 // Hook delivers to the container whose state a runtime wrote to the hook's
 // standard input. At poststop there is nothing to do.
 func (s *Start) Hook(ctx context.Context, state []byte) error {
-	st, err := parseState(state)
-	if err != nil {
+	st, annotations, err := parseState(state)
+	if err != nil || st.Status == specs.StateStopped {
 		return err
 	}
-	if st.Status == specs.StateStopped {
-		return nil
-	}
-	annotations, err := annotationsOf(st)
-	if err != nil {
-		return err
+	if len(annotations) == 0 { // a runtime may leave them out of the state
+		if annotations, err = bundleAnnotations(st.Bundle); err != nil {
+			return err
+		}
 	}
 	asked, err := spec.Parse(annotations)
 	if err != nil || asked.None() {
@@ -66,29 +63,30 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 	return target.Deliver(ctx, st.ID, resolver.Env(vars))
 }
 
-// parseState reads a state leniently: a runtime may add fields of its own.
-func parseState(b []byte) (*specs.State, error) {
+// parseState reads a state leniently, since a runtime may add fields of its
+// own, and its annotations by the rules of the contract.
+func parseState(b []byte) (*specs.State, map[string]string, error) {
 	const hint = "a runtime writes the state to its hooks; see `oci-secrets hook-config` for how to list this one"
-	if !utf8.Valid(b) {
-		return nil, fault.New(fault.Document, hint, "the state on standard input is not UTF-8")
+	doc, err := spec.ParseDoc(b)
+	if err != nil {
+		return nil, nil, fault.New(fault.Document, hint, "read the state on standard input: %w", err)
+	}
+	annotations, err := doc.Annotations()
+	if err != nil {
+		return nil, nil, fault.New(fault.Document, "", "read the state on standard input: %w", err)
 	}
 	var st specs.State
 	if err := json.Unmarshal(b, &st); err != nil {
-		return nil, fault.New(fault.Document, hint, "the state on standard input is not the JSON of a state: %w", err)
+		return nil, nil, fault.New(fault.Document, hint, "the JSON on standard input is not a container's state: %w", err)
 	}
-	return &st, nil
+	return &st, annotations, nil
 }
 
-// annotationsOf are the container's annotations: the state's, or where the
-// state has none at all, the bundle's.
-func annotationsOf(st *specs.State) (map[string]string, error) {
-	if len(st.Annotations) > 0 {
-		return st.Annotations, nil
-	}
-	if st.Bundle == "" {
+func bundleAnnotations(bundle string) (map[string]string, error) {
+	if bundle == "" {
 		return nil, fault.New(fault.Document, "", "the state has neither annotations nor a bundle")
 	}
-	doc, err := ReadBundle(st.Bundle)
+	doc, err := ReadBundle(bundle)
 	if err != nil {
 		return nil, err
 	}
@@ -102,5 +100,9 @@ func ReadBundle(dir string) (*spec.Doc, error) {
 	if err != nil {
 		return nil, fault.New(fault.Document, "", "read the bundle: %w", err)
 	}
-	return spec.ParseDoc(b)
+	doc, err := spec.ParseDoc(b)
+	if err != nil {
+		return nil, fault.New(fault.Document, "", "read %s: %w", path, err)
+	}
+	return doc, nil
 }

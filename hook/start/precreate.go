@@ -7,6 +7,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 // Precreate gives the config.json that podman is to use instead of the one it
@@ -15,7 +16,7 @@ import (
 func (s *Start) Precreate(ctx context.Context, config []byte) ([]byte, error) {
 	doc, err := spec.ParseDoc(config)
 	if err != nil {
-		return nil, err
+		return nil, fault.New(fault.Document, "", "read config.json on standard input: %w", err)
 	}
 	annotations, err := doc.Annotations()
 	if err != nil {
