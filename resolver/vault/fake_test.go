@@ -100,6 +100,26 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// Of an answer that is too large no more is taken in than the limit.
+func TestHugeAnswerIsNotRead(t *testing.T) {
+	const mib = 1 << 20
+	sent := make(chan int, 1)
+	c, _ := fake(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		n := 0
+		for ; n < 200; n++ {
+			if _, err := w.Write(make([]byte, mib)); err != nil {
+				break
+			}
+		}
+		sent <- n
+	})
+	_, err := get(t, source(t, c), 10*time.Second, "db", 0)
+	wantFault(t, err, fault.Unreachable, "answer larger than 8 MiB")
+	if n := <-sent; n > 50 {
+		t.Errorf("took in %d MiB", n)
+	}
+}
+
 // Trouble that passes, and trouble that does not before the deadline.
 func TestRetries(t *testing.T) {
 	reset := func(_ int, w http.ResponseWriter, _ *http.Request) {

@@ -136,7 +136,6 @@ func TestEnvironment(t *testing.T) {
 		"VAULT_CLIENT_TIMEOUT": "never", "VAULT_MAX_RETRIES": "-1", "VAULT_RATE_LIMIT": "x", "VAULT_SRV_LOOKUP": "x",
 		"VAULT_TLS_SERVER_NAME": "elsewhere", "VAULT_HTTP_PROXY": trap, "VAULT_PROXY_ADDR": trap + "\x7f",
 		"VAULT_DISABLE_REDIRECTS": "x", "VAULT_WRAP_TTL": "10m",
-		"HTTP_PROXY": trap, "HTTPS_PROXY": trap, "ALL_PROXY": trap, "http_proxy": trap, "https_proxy": trap, "NO_PROXY": "",
 	} {
 		t.Setenv(name, value)
 	}
@@ -153,8 +152,12 @@ func TestEnvironment(t *testing.T) {
 	_, err := get(t, source(t, c), 5*time.Second, "env", 0)
 	wantFault(t, err, fault.Refused, "not trusted")
 
-	// Nobody proxies a loopback address, so a proxy shows only with a name.
+	// Nobody proxies a loopback address, so the proxy of TestMain shows only with
+	// a name.
 	c.Address = "http://vault.invalid"
 	_, err = get(t, source(t, c), 300*time.Millisecond, "env", 0)
 	wantFault(t, err, fault.Unreachable)
+	if n := proxied.Load(); n != 0 {
+		t.Errorf("%d connections to the environment's proxy", n)
+	}
 }

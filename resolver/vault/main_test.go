@@ -5,10 +5,12 @@ package vault_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,12 +36,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	// For the whole package, because crypto/x509 reads it once: a hook's caller
-	// must not add to whom the hook trusts.
-	if err := os.Setenv("SSL_CERT_FILE", server.CAFile); err != nil {
-		panic(err)
-	}
 	t := &mainT{}
+	t.hostile()
 	server.Mount(t, kv1, 1)
 	server.Mount(t, kv2, 2)
 	code := m.Run()
@@ -56,6 +54,39 @@ func (*mainT) Fatalf(f string, a ...any) {
 	fmt.Fprintf(os.Stderr, f+"\n", a...)
 	server.Close()
 	os.Exit(1)
+}
+
+// proxied counts the connections to what the environment says is a proxy.
+var proxied atomic.Int64
+
+// hostile sets what the standard library reads once and then remembers, so
+// that no test of the package runs without it: a hook's caller must not add to
+// whom the hook trusts, nor get between it and the server.
+func (t *mainT) hostile() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			proxied.Add(1)
+			_ = conn.Close()
+		}
+	}()
+	for name, value := range map[string]string{
+		"SSL_CERT_FILE": server.CAFile,
+		"HTTP_PROXY":    "http://" + l.Addr().String(),
+		"HTTPS_PROXY":   "http://" + l.Addr().String(),
+		"NO_PROXY":      "",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			t.Fatalf("%v", err)
+		}
+	}
 }
 
 // config is what an operator would write for s, with a token.
