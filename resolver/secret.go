@@ -12,13 +12,22 @@ const redacted = "[secret]"
 
 // Value is the value of one variable. It cannot be printed, formatted or
 // marshalled: every such way yields "[secret]". Only [Value.Reveal] gives it.
-type Value struct{ s string }
+//
+// Package fmt calls no method of a value in an unexported field, nor one whose
+// verb is wrong (%p, or %w where no error can be), and prints what is inside;
+// so what is inside is an address.
+type Value struct{ s *string }
 
 // NewValue makes s unprintable.
-func NewValue(s string) Value { return Value{s} }
+func NewValue(s string) Value { return Value{&s} }
 
 // Reveal gives the value itself, for the one place that delivers it.
-func (v Value) Reveal() string { return v.s }
+func (v Value) Reveal() string {
+	if v.s == nil {
+		return ""
+	}
+	return *v.s
+}
 
 // String, GoString and Format never give the value, whatever the verb.
 func (Value) String() string { return redacted }
