@@ -4,6 +4,7 @@
 // it sees of itself as one JSON object on standard output.
 //
 //	payload report [ANY ARGUMENT ...]    report and exit
+//	payload mark FILE                    write the report to FILE and exit
 //	payload wait FILE                    write the report to FILE, wait for SIGTERM
 package main
 
@@ -20,6 +21,7 @@ import (
 type Report struct {
 	PID     int      `json:"pid"`
 	UID     int      `json:"uid"`
+	EUID    int      `json:"euid"`
 	Args    int      `json:"args"`    // number of arguments
 	Env     []string `json:"env"`     // what the program was started with
 	Environ []string `json:"environ"` // what the kernel says in /proc/self/environ
@@ -38,13 +40,14 @@ func run() error {
 		return err
 	}
 	r := Report{
-		PID: os.Getpid(), UID: os.Getuid(), Args: len(os.Args), Env: os.Environ(),
+		PID: os.Getpid(), UID: os.Getuid(), EUID: os.Geteuid(), Args: len(os.Args), Env: os.Environ(),
 		Environ: strings.FieldsFunc(string(environ), func(r rune) bool { return r == 0 }),
 	}
 	if len(os.Args) < 2 || os.Args[1] == "report" {
 		return json.NewEncoder(os.Stdout).Encode(r)
 	}
-	if os.Args[1] != "wait" || len(os.Args) != 3 {
+	mark := os.Args[1] == "mark"
+	if !mark && os.Args[1] != "wait" || len(os.Args) != 3 {
 		return fmt.Errorf("unknown command %q", os.Args[1:])
 	}
 	term := make(chan os.Signal, 1)
@@ -59,6 +62,8 @@ func run() error {
 	if err := os.Rename(os.Args[2]+".new", os.Args[2]); err != nil {
 		return err
 	}
-	<-term
+	if !mark {
+		<-term
+	}
 	return nil
 }

@@ -114,6 +114,7 @@ func (b *Bundle) WriteSettings(tb testing.TB, name, text string) {
 type Report struct {
 	PID     int      `json:"pid"`
 	UID     int      `json:"uid"`
+	EUID    int      `json:"euid"`
 	Args    int      `json:"args"`
 	Env     []string `json:"env"`
 	Environ []string `json:"environ"`
