@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// fake is a source that has what it is given. A secret is "KEY=value" strings;
+// one without any is answered with the error in errs.
+type fake struct {
+	name    string
+	secrets map[string][]string
+	errs    map[string]error
+	hold    func() // called by every Get, if set
+
+	mu    sync.Mutex
+	reads []string
+}
+
+func (f *fake) Name() string { return f.name }
+
+func (f *fake) Get(_ context.Context, name string, version int) (*resolver.Secret, error) {
+	f.mu.Lock()
+	f.reads = append(f.reads, fmt.Sprintf("%s@%d", name, version))
+	f.mu.Unlock()
+	if f.hold != nil {
+		f.hold()
+	}
+	if err := f.errs[name]; err != nil {
+		return nil, err
+	}
+	entries, ok := f.secrets[name]
+	if !ok {
+		return nil, fault.New(fault.Missing, "add "+name+" to "+f.name, "no %s in %s", name, f.name)
+	}
+	s := &resolver.Secret{Source: f.name, Version: version}
+	for _, e := range entries {
+		key, value, _ := strings.Cut(e, "=")
+		s.Entries = append(s.Entries, resolver.Entry{Key: key, Value: resolver.NewValue(value)})
+	}
+	return s, nil
+}
+
+func parse(tb testing.TB, from, dict string) spec.Asked {
+	tb.Helper()
+	annotations := map[string]string{}
+	if from != "" {
+		annotations["secrets.oci/from"] = from
+	}
+	if dict != "" {
+		annotations["secrets.oci/dict"] = dict
+	}
+	asked, err := spec.Parse(annotations)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return asked
+}
+
+func TestChain(t *testing.T) {
+	a := &fake{name: "a", secrets: map[string][]string{"both": {"K=a"}}, errs: map[string]error{"down": fault.New(fault.Unreachable, "", "a is down")}}
+	b := &fake{name: "b", secrets: map[string][]string{"both": {"K=b"}, "second": {"K=b"}, "down": {"K=b"}}}
+	chain := resolver.Chain{a, b}
+	if got := chain.Name(); got != "a, b" {
+		t.Errorf("the name is %q", got)
+	}
+	tests := map[string]struct {
+		source, err string
+		class       fault.Class
+	}{
+		"both":    {source: "a"},
+		"second":  {source: "b"},
+		"down":    {err: "a is down", class: fault.Unreachable},
+		"nowhere": {err: "no nowhere in a; no nowhere in b", class: fault.Missing},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, err := chain.Get(t.Context(), name, 0)
+			if tt.err == "" {
+				if err != nil || s.Source != tt.source {
+					t.Fatalf("got %v, %v", s, err)
+				}
+				return
+			}
+			if err == nil || err.Error() != tt.err || !errors.Is(err, tt.class) {
+				t.Fatalf("got %v, %v", s, err)
+			}
+			if errors.Is(err, resolver.ErrMiss) != (tt.class == fault.Missing) {
+				t.Error("an outage looks like an absence, or the other way round")
+			}
+		})
+	}
+	_, err := resolver.Chain{chain, b}.Get(t.Context(), "nowhere", 0) // a chain is a source
+	if !errors.Is(err, resolver.ErrMiss) {
+		t.Errorf("the miss of a chain is no miss: %v", err)
+	}
+	if got := fault.Hints(err); !cmp.Equal(got, []string{"add nowhere to a", "add nowhere to b"}) {
+		t.Errorf("hints %q", got)
+	}
+}
+
+func TestResolve(t *testing.T) {
+	const big = 131072
+	vault := &fake{name: "vault", secrets: map[string][]string{
+		"db":   {"URL=v1", "PASSWORD=v2"},
+		"api":  {"TOKEN=v3", "URL=v4"},
+		"odd":  {"user-name=v5", "OK=v6"},
+		"bad":  {"LD_PRELOAD=v7", "NUL=a\x00hunter2", "BIG=" + strings.Repeat("hunter2", big), "1A=hunter2"},
+		"full": {"FULL=" + strings.Repeat("x", big-len("FULL=")-1)},
+	}, errs: map[string]error{
+		"denied": fault.New(fault.Refused, "ask for a policy", "denied is refused by vault"),
+	}}
+	dict := &fake{name: "dict", secrets: map[string][]string{"db": {"URL=d1"}, "only": {"ONLY=d2"}}}
+	r := &resolver.Resolver{
+		Chain:  resolver.Chain{vault, dict},
+		Pinned: map[string]resolver.Source{"vault": vault, "dict": dict},
+	}
+	tests := map[string]struct {
+		from, dict string
+		allow      []string
+		want       []string // NAME=value source secret version overrides
+		errs       []string
+		hints      []string
+		class      fault.Class
+	}{
+		"the order is the list's": {
+			from: "api db",
+			want: []string{"TOKEN=v3 vault:api@0", "URL=v1 vault:db@0 over vault:api", "PASSWORD=v2 vault:db@0"},
+		},
+		"the other order": {
+			from: "db api",
+			want: []string{"URL=v4 vault:api@0 over vault:db", "PASSWORD=v2 vault:db@0", "TOKEN=v3 vault:api@0"},
+		},
+		"pinned, and the inline dict last": {
+			from: "db api dict:db", dict: `{"URL": "i1", "MORE": "i2"}`,
+			want: []string{"URL=i1 annotation:@0 over vault:db, vault:api, dict:db", "PASSWORD=v2 vault:db@0", "TOKEN=v3 vault:api@0", "MORE=i2 annotation:@0"},
+		},
+		"a miss moves on":   {from: "only", want: []string{"ONLY=d2 dict:only@0"}},
+		"a version":         {from: "db@3#URL", want: []string{"URL=v1 vault:db@3"}},
+		"selected, renamed": {from: "odd#user-name=USER#user-name=ALSO", want: []string{"USER=v5 vault:odd@0", "ALSO=v5 vault:odd@0"}},
+		"optional":          {from: "nope? db#URL#NOPE? dict:nope?", want: []string{"URL=v1 vault:db@0"}},
+		"all misses at once": {
+			from: "nope db#NOPE#NEIN dict:nada db", errs: []string{
+				`secret "nope": no nope in vault; no nope in dict`,
+				`secret "db#NOPE#NEIN": it is in vault, but it has no key "NOPE"`,
+				`secret "db#NOPE#NEIN": it is in vault, but it has no key "NEIN"`,
+				`secret "dict:nada": no nada in dict`,
+			},
+			hints: []string{"add nope to vault", "add nope to dict", "add nada to dict"}, class: fault.Missing,
+		},
+		"a refusal is not optional": {
+			from: "denied? nope", errs: []string{`secret "denied?": denied is refused by vault`, `secret "nope": no nope in vault; no nope in dict`},
+			hints: []string{"ask for a policy", "add nope to vault", "add nope to dict"}, class: fault.Refused,
+		},
+		"a source that is not configured": {
+			from: "dotenv:web?", errs: []string{`secret "dotenv:web?": the source dotenv is not configured`},
+			hints: []string{"add a [dotenv] table to the settings"}, class: fault.Settings,
+		},
+		"variables that may not be": {
+			from: "bad odd", errs: []string{
+				`secret "bad" in vault: variable LD_PRELOAD is reserved: it changes how a process finds or runs code`,
+				`secret "bad" in vault: variable NUL: the value has a NUL byte, which no environment can carry`,
+				`secret "bad" in vault: variable BIG: NAME=value is 917509 bytes with its NUL, and the kernel takes at most 131072`,
+				`secret "bad" in vault: 1A is not a variable name, which is letters, digits and _`,
+				`secret "odd" in vault: user-name is not a variable name, which is letters, digits and _`,
+			},
+			hints: []string{
+				"give the key another name, or let the operator add it to allow_names", "keep binary values in base64",
+				"a request can rename it: #1A=_1A", "a request can rename it: #user-name=USER_NAME",
+			}, class: fault.Annotation,
+		},
+		"reserved, from the annotation": {
+			dict: `{"PATH": "/x"}`, errs: []string{`the annotation's dict: variable PATH is reserved: it changes how a process finds or runs code`},
+			hints: []string{"give the key another name, or let the operator add it to allow_names"}, class: fault.Annotation,
+		},
+		"reserved and allowed": {from: "bad#LD_PRELOAD", allow: []string{"LD_PRELOAD"}, want: []string{"LD_PRELOAD=v7 vault:bad@0"}},
+		"as long as can be":    {from: "full", want: []string{"FULL=" + strings.Repeat("x", big-len("FULL=")-1) + " vault:full@0"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := *r
+			r.AllowNames = tt.allow
+			vars, err := r.Resolve(t.Context(), parse(t, tt.from, tt.dict))
+			var got []string
+			for _, v := range vars {
+				line := fmt.Sprintf("%s=%s %s:%s@%d", v.Name, v.Value.Reveal(), v.Source, v.Secret, v.Version)
+				if len(v.Overrides) > 0 {
+					line += " over " + strings.Join(v.Overrides, ", ")
+				}
+				got = append(got, line)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("variables (-want +got)\n%s", diff)
+			}
+			if tt.errs == nil {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if diff := cmp.Diff(tt.errs, strings.Split(err.Error(), "\n")); diff != "" {
+				t.Errorf("errors (-want +got)\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.hints, fault.Hints(err)); diff != "" {
+				t.Errorf("hints (-want +got)\n%s", diff)
+			}
+			if c, _ := fault.ClassOf(err); c != tt.class {
+				t.Errorf("class %v, want %v", c, tt.class)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Error("the error has a value in it")
+			}
+		})
+	}
+}
+
+func TestNoSource(t *testing.T) {
+	_, err := (&resolver.Resolver{}).Resolve(t.Context(), parse(t, "db?", ""))
+	if c, _ := fault.ClassOf(err); c != fault.Settings {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestParallel proves that all reads are under way at once: none returns before
+// all have begun.
+func TestParallel(t *testing.T) {
+	const n = 32
+	var begun sync.WaitGroup
+	begun.Add(n)
+	source := &fake{name: "vault", secrets: map[string][]string{}}
+	all := make(chan struct{})
+	go func() { begun.Wait(); close(all) }()
+	source.hold = func() {
+		begun.Done()
+		select {
+		case <-all:
+		case <-time.After(10 * time.Second):
+			t.Error("the reads wait for each other")
+		}
+	}
+	var from []string
+	for i := range n {
+		name := fmt.Sprintf("s%d", i)
+		from = append(from, name)
+		source.secrets[name] = []string{"LAST=" + name, fmt.Sprintf("V%d=x", i)}
+	}
+	r := &resolver.Resolver{Chain: resolver.Chain{source}}
+	vars, err := r.Resolve(t.Context(), parse(t, strings.Join(from, " "), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(vars) != n+1 || vars[0].Value.Reveal() != from[n-1] || len(vars[0].Overrides) != n-1 {
+		t.Errorf("the order of answers is not the list's: %d variables, the first is %v", len(vars), vars[0])
+	}
+}
+
+// TestReadOnce counts reads: one for each scheme, name and version.
+func TestReadOnce(t *testing.T) {
+	vault := &fake{name: "vault", secrets: map[string][]string{"db": {"A=1", "B=2"}}}
+	r := &resolver.Resolver{Chain: resolver.Chain{vault}, Pinned: map[string]resolver.Source{"vault": vault}}
+	vars, err := r.Resolve(t.Context(), parse(t, "db#A db#B db db? vault:db db@1 db@1#A gone? gone?", ""))
+	if err != nil || len(vars) != 2 {
+		t.Fatalf("got %v, %v", vars, err)
+	}
+	reads := map[string]int{}
+	for _, read := range vault.reads {
+		reads[read]++
+	}
+	// db@0 is asked for by the chain and by the pinned request.
+	if diff := cmp.Diff(map[string]int{"db@0": 2, "db@1": 1, "gone@0": 1}, reads); diff != "" {
+		t.Errorf("reads (-want +got)\n%s", diff)
+	}
+}
+
+func TestEnv(t *testing.T) {
+	got := resolver.Env([]resolver.Variable{{Name: "A", Value: resolver.NewValue("x=y")}, {Name: "B"}})
+	if diff := cmp.Diff([]string{"A=x=y", "B="}, got); diff != "" {
+		t.Error(diff)
+	}
+}
