@@ -32,6 +32,7 @@ func bundle(t *testing.T, stage, value string) *rig.Bundle {
 	b := rig.NewBundle(t, stage, secrets(value))
 	b.Annotate(from, "db")
 	b.Spec.Process.Env = append(b.Spec.Process.Env, "HOME=/")
+	b.Write(t)
 	return b
 }
 
