@@ -47,9 +47,7 @@ func (t *Target) Deliver(ctx context.Context, container string, vars []string) e
 	// tracer outlives this process.
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{tracer.Argv0, container}
-	// Nothing of the hook's environment is for the tracer, and a crash must
-	// not print goroutines and their arguments anywhere.
-	cmd.Env = []string{"GOTRACEBACK=none", "GOMAXPROCS=1"}
+	cmd.Env = tracer.Env // and nothing of the hook's
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 

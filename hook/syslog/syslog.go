@@ -4,47 +4,49 @@
 //
 // The standard library's log/syslog brings the whole of package net with it,
 // and this one is linked into the process that waits beside every created
-// container; so it speaks to /dev/log with three system calls. Where no log
-// daemon listens, the line goes to the kernel's log.
+// container (see package tracer, which also says why it imports so little); so
+// it speaks to /dev/log with three system calls. Where no log daemon listens,
+// the line goes to the kernel's log.
 package syslog
 
 import (
-	"os"
 	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // priority is facility daemon (3), severity error (3): RFC 5424, 6.2.1.
 const priority = "<27>"
 
+// socket is where a log daemon listens.
+const socket = "/dev/log"
+
 // Error logs msg as one line under the tag oci-secrets. It never blocks, and a
 // log that cannot be reached is not an error: the log is the second place a
 // failure is told, never the only effect it has.
-func Error(msg string) {
-	msg = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
+func Error(msg string) { write(socket, msg) }
+
+func write(socket, msg string) {
+	line := []byte(priority + "oci-secrets[" + strconv.Itoa(syscall.Getpid()) + "]: " + msg)
+	for i, c := range line {
+		if c < ' ' || c == 0x7f {
+			line[i] = ' '
 		}
-		return r
-	}, msg)
-	line := []byte(priority + "oci-secrets[" + strconv.Itoa(os.Getpid()) + "]: " + msg)
-	if send("/dev/log", line) != nil {
+	}
+	if send(socket, line) != nil {
 		// The kernel takes one record for one write and adds the time itself.
-		if fd, err := unix.Open("/dev/kmsg", unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err == nil {
-			_, _ = unix.Write(fd, line)
-			_ = unix.Close(fd)
+		if fd, err := syscall.Open("/dev/kmsg", syscall.O_WRONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0); err == nil {
+			_, _ = syscall.Write(fd, line)
+			_ = syscall.Close(fd)
 		}
 	}
 }
 
 // send hands line to the datagram socket at path.
 func send(path string, line []byte) error {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	return unix.Sendto(fd, line, unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: path})
+	defer func() { _ = syscall.Close(fd) }()
+	return syscall.Sendto(fd, line, syscall.MSG_NOSIGNAL, &syscall.SockaddrUnix{Name: path})
 }

@@ -2,8 +2,6 @@
 
 package tracer
 
-import "encoding/binary"
-
 // abi is what differs between the machines a program may be built for: the
 // width of a word, and where NT_PRSTATUS keeps the registers that matter, as
 // indices of words (arch/x86/include/asm/user_64.h, user_32.h;
@@ -70,19 +68,18 @@ func (r *registers) get(i int) uint64 { return r.abi.load(r.set[i*r.abi.word:]) 
 
 func (r *registers) put(i int, v uint64) { r.abi.store(r.set[i*r.abi.word:], v) }
 
-// load reads one word.
+// load reads one word, little-endian.
 func (a *abi) load(b []byte) uint64 {
-	if a.word == 4 {
-		return uint64(binary.LittleEndian.Uint32(b))
+	v := uint64(word32(b))
+	if a.word == 8 {
+		v |= uint64(word32(b[4:])) << 32
 	}
-	return binary.LittleEndian.Uint64(b)
+	return v
 }
 
-// store writes one word.
+// store writes one word, little-endian.
 func (a *abi) store(b []byte, v uint64) {
-	if a.word == 4 {
-		binary.LittleEndian.PutUint32(b, uint32(v)) //nolint:gosec // addresses of a 32-bit process fit
-		return
+	for i := range a.word {
+		b[i] = byte(v >> (8 * i))
 	}
-	binary.LittleEndian.PutUint64(b, v)
 }

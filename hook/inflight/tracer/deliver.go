@@ -3,13 +3,11 @@
 package tracer
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"runtime"
+	"strconv"
+	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // pageSize is the smallest page of the machines we know; a stack grows by the
@@ -21,16 +19,16 @@ const pageSize = 4096
 func (t *tracer) deliver() error {
 	regs, err := t.registers()
 	if err != nil {
-		return fmt.Errorf("read registers: %w", err)
+		return wrap("read registers", err)
 	}
 	stack, err := t.mapping(regs.get(regs.abi.sp))
 	if err != nil {
-		return fmt.Errorf("find the stack: %w", err)
+		return wrap("find the stack", err)
 	}
 	im := &image{abi: regs.abi, sp: regs.get(regs.abi.sp)}
 	im.data = make([]byte, stack.end-im.sp)
 	if err := t.read(im.sp, im.data); err != nil {
-		return fmt.Errorf("read the stack: %w", err)
+		return wrap("read the stack", err)
 	}
 	next, err := im.rebuild(t.vars)
 	if err != nil {
@@ -41,7 +39,7 @@ func (t *tracer) deliver() error {
 		return err
 	}
 	if used := stack.end - next.sp; used > limit {
-		return fmt.Errorf("arguments and environment take %d bytes of stack; %d are allowed (half of RLIMIT_STACK, 6 MiB at most)", used, limit)
+		return tooLarge(used, limit)
 	}
 	var held int // a signal that arrived while we were at work
 	if next.sp < stack.start {
@@ -50,18 +48,17 @@ func (t *tracer) deliver() error {
 		}
 	}
 	if err := t.write(next.strings, t.vars); err != nil {
-		return fmt.Errorf("write the variables: %w", err)
+		return wrap("write the variables", err)
 	}
 	if err := t.write(next.sp, next.block); err != nil {
-		return fmt.Errorf("write the stack: %w", err)
+		return wrap("write the stack", err)
 	}
 	regs.put(regs.abi.sp, next.sp)
 	if err := t.setRegisters(regs); err != nil {
-		return fmt.Errorf("move the stack pointer: %w", err)
+		return wrap("move the stack pointer", err)
 	}
-	t.wipe()
-	if err := ptrace(unix.PTRACE_DETACH, t.pid, 0, uintptr(held)); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("detach: %w", err)
+	if err := ptrace(syscall.PTRACE_DETACH, t.pid, 0, uintptr(held)); err != nil && err != syscall.ESRCH {
+		return wrap("detach", err)
 	}
 	return nil
 }
@@ -85,11 +82,11 @@ func (t *tracer) growStack(im *image, regs *registers, addr uint64) (held int, e
 		return 0, err
 	}
 	var mask, all uint64 = 0, ^uint64(0)
-	if err := ptraceData(unix.PTRACE_GETSIGMASK, t.pid, 8, unsafe.Pointer(&mask)); err != nil {
-		return 0, fmt.Errorf("read the signal mask: %w", err)
+	if err := ptraceData(ptraceGetSigMask, t.pid, 8, unsafe.Pointer(&mask)); err != nil {
+		return 0, wrap("read the signal mask", err)
 	}
-	if err := ptraceData(unix.PTRACE_SETSIGMASK, t.pid, 8, unsafe.Pointer(&all)); err != nil {
-		return 0, fmt.Errorf("block signals: %w", err)
+	if err := ptraceData(ptraceSetSigMask, t.pid, 8, unsafe.Pointer(&all)); err != nil {
+		return 0, wrap("block signals", err)
 	}
 	// First out of the exec: its return value is only written on the way out.
 	if err := t.nextSyscallStop(&held); err != nil {
@@ -119,14 +116,14 @@ func (t *tracer) growStack(im *image, regs *registers, addr uint64) (held int, e
 		return 0, err
 	}
 	if got := result.get(a.ret); got != 0 {
-		return 0, fmt.Errorf("the stack cannot grow to hold the variables: rt_sigprocmask gives %#x (a seccomp filter, or RLIMIT_STACK)", got)
+		return 0, cannotGrow("rt_sigprocmask is refused by a seccomp filter or by RLIMIT_STACK, with " + strconv.FormatInt(int64(got), 10))
 	}
 	if err := t.setRegisters(after); err != nil {
 		return 0, err
 	}
 	*regs = *after
-	if err := ptraceData(unix.PTRACE_SETSIGMASK, t.pid, 8, unsafe.Pointer(&mask)); err != nil {
-		return 0, fmt.Errorf("unblock signals: %w", err)
+	if err := ptraceData(ptraceSetSigMask, t.pid, 8, unsafe.Pointer(&mask)); err != nil {
+		return 0, wrap("unblock signals", err)
 	}
 	return held, nil
 }
@@ -135,13 +132,13 @@ func (t *tracer) growStack(im *image, regs *registers, addr uint64) (held int, e
 // cannot be blocked, so one that comes in between is held for the detach.
 func (t *tracer) nextSyscallStop(held *int) error {
 	for {
-		if err := ptrace(unix.PTRACE_SYSCALL, t.pid, 0, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("run to a system call: %w", err)
+		if err := ptrace(syscall.PTRACE_SYSCALL, t.pid, 0, 0); err != nil && err != syscall.ESRCH {
+			return wrap("run to a system call", err)
 		}
 		_, status, err := wait(t.pid)
 		switch {
 		case err != nil:
-			return fmt.Errorf("wait for a system call: %w", err)
+			return wrap("wait for a system call", err)
 		case !status.Stopped():
 			return errEnded
 		case status.StopSignal() == sysStop:
@@ -152,11 +149,15 @@ func (t *tracer) nextSyscallStop(held *int) error {
 	}
 }
 
+func cannotGrow(why string) error {
+	return errors.New("the stack cannot grow to hold the variables: " + why)
+}
+
 // findTrap finds an instruction that makes a system call, in the vdso.
 func (t *tracer) findTrap(im *image) (uint64, error) {
 	base, ok := im.aux(im.abi.base)
 	if !ok || im.abi.trap == nil {
-		return 0, fmt.Errorf("the stack cannot grow to hold the variables: no vdso (%s)", im.abi.name)
+		return 0, cannotGrow("there is no vdso, in " + im.abi.name)
 	}
 	page := make([]byte, pageSize)
 	for at := base; at < base+4*pageSize; { // a vdso has two pages or so
@@ -164,57 +165,37 @@ func (t *tracer) findTrap(im *image) (uint64, error) {
 		if t.read(at, chunk) != nil {
 			break
 		}
-		if i := bytes.Index(chunk, im.abi.trap); i >= 0 {
-			return at + uint64(i), nil //nolint:gosec // an index is not negative
+		for i := range len(chunk) - len(im.abi.trap) + 1 {
+			if string(chunk[i:i+len(im.abi.trap)]) == string(im.abi.trap) {
+				return at + uint64(i), nil
+			}
 		}
 		at += uint64(len(chunk))
 	}
-	return 0, fmt.Errorf("the stack cannot grow to hold the variables: the vdso makes no system call (%s)", im.abi.name)
+	return 0, cannotGrow("the vdso makes no system call, in " + im.abi.name)
 }
 
 // registers reads the registers; their number tells what the program is built
 // for.
 func (t *tracer) registers() (*registers, error) {
 	r := &registers{}
-	iov := unix.Iovec{Base: &r.set[0]}
-	iov.SetLen(len(r.set))
-	if err := ptraceData(unix.PTRACE_GETREGSET, t.pid, unix.NT_PRSTATUS, unsafe.Pointer(&iov)); err != nil {
+	iov := syscall.Iovec{Base: &r.set[0], Len: uint64(len(r.set))}
+	if err := ptraceData(ptraceGetRegSet, t.pid, ntPRStatus, unsafe.Pointer(&iov)); err != nil {
 		return nil, err
 	}
 	if r.abi = abiOf(runtime.GOARCH, int(iov.Len)); r.abi == nil { //nolint:gosec // at most maxRegs
-		return nil, fmt.Errorf("a program for an unknown machine: %d bytes of registers", iov.Len)
+		return nil, errors.New("a program for an unknown machine, with " + strconv.FormatUint(iov.Len, 10) + " bytes of registers")
 	}
 	return r, nil
 }
 
 func (t *tracer) setRegisters(r *registers) error {
-	iov := unix.Iovec{Base: &r.set[0]}
-	iov.SetLen(r.abi.size)
-	return ptraceData(unix.PTRACE_SETREGSET, t.pid, unix.NT_PRSTATUS, unsafe.Pointer(&iov))
+	iov := syscall.Iovec{Base: &r.set[0], Len: uint64(r.abi.size)}
+	return ptraceData(ptraceSetRegSet, t.pid, ntPRStatus, unsafe.Pointer(&iov))
 }
 
 // read fills b from the process's memory at addr.
-func (t *tracer) read(addr uint64, b []byte) error {
-	return t.transfer(addr, b, unix.ProcessVMReadv)
-}
+func (t *tracer) read(addr uint64, b []byte) error { return transfer(t.pid, addr, b, false) }
 
 // write puts b into the process's memory at addr.
-func (t *tracer) write(addr uint64, b []byte) error {
-	return t.transfer(addr, b, unix.ProcessVMWritev)
-}
-
-func (t *tracer) transfer(addr uint64, b []byte, move func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, error)) error {
-	for len(b) > 0 {
-		local := unix.Iovec{Base: &b[0]}
-		local.SetLen(len(b))
-		n, err := move(t.pid, []unix.Iovec{local}, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(b)}}, 0)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return errors.New("nothing was moved")
-		}
-		b, addr = b[n:], addr+uint64(n) //nolint:gosec // n is positive
-	}
-	return nil
-}
+func (t *tracer) write(addr uint64, b []byte) error { return transfer(t.pid, addr, b, true) }

@@ -4,13 +4,9 @@ package tracer
 
 import (
 	"errors"
-	"fmt"
 	"math"
-	"os"
 	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // maxInitialStack is the kernel's own bound for arguments and environment
@@ -22,25 +18,17 @@ const maxInitialStack = 6 << 20
 // prlimit(2) would want CAP_SYS_RESOURCE for another user's process; the file
 // is open to all.
 func stackLimit(pid int) (uint64, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/limits")
+	soft, err := procField(pid, "limits", "Max stack size")
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(b)) {
-		rest, ok := strings.CutPrefix(line, "Max stack size")
-		if !ok {
-			continue
+	limit := uint64(math.MaxUint64)
+	if soft != "unlimited" {
+		if limit, err = strconv.ParseUint(soft, 10, 64); err != nil {
+			return 0, err
 		}
-		soft, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
-		limit := uint64(math.MaxUint64)
-		if soft != "unlimited" {
-			if limit, err = strconv.ParseUint(soft, 10, 64); err != nil {
-				return 0, fmt.Errorf("read RLIMIT_STACK: %w", err)
-			}
-		}
-		return min(limit/2, maxInitialStack), nil
 	}
-	return 0, errors.New("no RLIMIT_STACK in /proc")
+	return min(limit/2, maxInitialStack), nil
 }
 
 // mapping is a range of a process's memory.
@@ -48,15 +36,16 @@ type mapping struct{ start, end uint64 }
 
 // mapping finds the one that addr is in.
 func (t *tracer) mapping(addr uint64) (mapping, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(t.pid) + "/maps")
+	b, err := readFile(procPath(t.pid, "maps"))
 	if err != nil {
 		return mapping{}, err
 	}
-	for line := range strings.Lines(string(b)) {
-		span, _, _ := strings.Cut(line, " ")
-		low, high, _ := strings.Cut(span, "-")
-		start, err1 := strconv.ParseUint(low, 16, 64)
-		end, err2 := strconv.ParseUint(high, 16, 64)
+	for line, rest := []byte(nil), b; len(rest) > 0; {
+		line, rest = cut(rest, '\n')
+		span, _ := cut(line, ' ')
+		low, high := cut(span, '-')
+		start, err1 := strconv.ParseUint(string(low), 16, 64)
+		end, err2 := strconv.ParseUint(string(high), 16, 64)
 		if err1 != nil || err2 != nil {
 			return mapping{}, errors.New("a line of /proc/PID/maps is not understood")
 		}
@@ -64,56 +53,67 @@ func (t *tracer) mapping(addr uint64) (mapping, error) {
 			return mapping{start, end}, nil
 		}
 	}
-	return mapping{}, fmt.Errorf("%#x is not mapped", addr)
+	return mapping{}, errors.New("the address is not mapped")
 }
 
-// threads lists the threads of pid.
-func threads(pid int) ([]int, error) {
-	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
-	if err != nil {
-		return nil, err
-	}
-	tids := make([]int, 0, len(entries))
-	for _, e := range entries {
-		tid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			return nil, err
-		}
-		tids = append(tids, tid)
-	}
-	return tids, nil
+// tracedByUs reports whether this thread is the tracer of tid already.
+func tracedByUs(tid int) bool {
+	v, err := procField(tid, "status", "TracerPid:")
+	return err == nil && v == strconv.Itoa(syscall.Getpid())
 }
 
-// statusField is a field of /proc/PID/status.
-func statusField(pid, field string) (string, error) {
-	b, err := os.ReadFile("/proc/" + pid + "/status")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, field); ok {
-			return strings.TrimSpace(v), nil
-		}
-	}
-	return "", fmt.Errorf("no %s in /proc/%s/status", field, pid)
+// threadOf reports whether tid is a thread of pid.
+func threadOf(pid, tid int) bool {
+	var st syscall.Stat_t
+	return syscall.Stat(procPath(pid, "task/"+strconv.Itoa(tid)), &st) == nil
 }
 
 // closeInherited closes the descriptors that came through the exec of this
 // process without being meant for it: a runtime's pipes, a console. The Go
 // runtime's own are close-on-exec, which is how they are told apart.
 func closeInherited() error {
-	entries, err := os.ReadDir("/proc/self/fd")
+	fds, err := numbers("/proc/self/fd")
 	if err != nil {
-		return fail(Forbidden, "list the inherited descriptors: %w", err)
+		return err
 	}
-	for _, e := range entries {
-		fd, err := strconv.Atoi(e.Name())
-		if err != nil || fd <= targetFD {
-			continue
-		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 { //nolint:gosec // a descriptor
-			_ = unix.Close(fd)
+	for _, fd := range fds {
+		if fd > targetFD && !closesOnExec(fd) {
+			_ = syscall.Close(fd)
 		}
 	}
 	return nil
+}
+
+// procField is the first word behind a name at the beginning of a line of
+// /proc/PID/FILE.
+func procField(pid int, file, name string) (string, error) {
+	b, err := readFile(procPath(pid, file))
+	if err != nil {
+		return "", err
+	}
+	for line, rest := []byte(nil), b; len(rest) > 0; {
+		line, rest = cut(rest, '\n')
+		if len(line) < len(name) || string(line[:len(name)]) != name {
+			continue
+		}
+		line = line[len(name):]
+		for len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
+			line = line[1:]
+		}
+		word, _ := cut(line, ' ')
+		return string(word), nil
+	}
+	return "", errors.New("no " + name + " in " + procPath(pid, file))
+}
+
+func procPath(pid int, file string) string { return "/proc/" + strconv.Itoa(pid) + "/" + file }
+
+// cut gives what is before the first sep, and what is behind it.
+func cut(b []byte, sep byte) (before, after []byte) {
+	for i, c := range b {
+		if c == sep {
+			return b[:i], b[i+1:]
+		}
+	}
+	return b, nil
 }

@@ -2,11 +2,7 @@
 
 package tracer
 
-import (
-	"bytes"
-	"errors"
-	"fmt"
-)
+import "errors"
 
 // image is the initial stack of a process at the moment of its exec, from the
 // stack pointer up to the end of the mapping, as the kernel laid it out
@@ -31,8 +27,9 @@ type rebuilt struct {
 
 // rebuild lays out the block that gives the process vars on top of the
 // environment it was started with. vars are "NAME=value" strings, each ended
-// by NUL. A variable that is there already is replaced in place, every
-// occurrence of it; the others are appended in their order.
+// by NUL. The rule is that of package spec's Merge: a variable that is there
+// already is replaced in place, every occurrence of it; the others are appended
+// in their order; a string without "=" stays.
 func (im *image) rebuild(vars []byte) (rebuilt, error) {
 	w := im.abi.word
 	argc, err := im.word(0)
@@ -60,28 +57,27 @@ func (im *image) rebuild(vars []byte) (rebuilt, error) {
 		if err != nil {
 			return rebuilt{}, err
 		}
+		if _, err := im.word(auxEnd + 1); err != nil {
+			return rebuilt{}, err
+		}
 		auxEnd += 2
 		if v == atNull {
 			break
 		}
 	}
 
-	names, offsets := index(vars)
-	fresh := len(names)
-	in := make(map[string]int, len(names)) // name -> index of names
-	for i, n := range names {
-		in[n] = i
-	}
-	replaced := make([]bool, len(names))
+	offsets, in := index(vars)
+	fresh := len(offsets)
+	replaced := make([]bool, len(offsets))
 	by := make([]int, envEnd-env) // which variable replaces an entry; -1 for none
 	for i := range by {
 		by[i] = -1
 		p, _ := im.word(env + i)
-		name, err := im.nameAt(p)
+		name, sets, err := im.nameAt(p)
 		if err != nil {
 			return rebuilt{}, err
 		}
-		if v, ok := in[string(name)]; ok {
+		if v, ok := in[string(name)]; ok && sets {
 			by[i] = v
 			if !replaced[v] {
 				replaced[v] = true
@@ -110,7 +106,7 @@ func (im *image) rebuild(vars []byte) (rebuilt, error) {
 		}
 		pointer(v)
 	}
-	for v := range names {
+	for v := range offsets {
 		if !replaced[v] {
 			pointer(v)
 		}
@@ -153,30 +149,35 @@ func (im *image) word(i int) (uint64, error) {
 }
 
 // nameAt is the name of the variable whose string is at address p. A string
-// without "=" is all name.
-func (im *image) nameAt(p uint64) ([]byte, error) {
+// without "=" sets none.
+func (im *image) nameAt(p uint64) (name []byte, sets bool, err error) {
 	if p < im.sp || p-im.sp >= uint64(len(im.data)) {
-		return nil, fmt.Errorf("%w: an environment string is outside the stack", errLayout)
+		return nil, false, errLayout
 	}
-	s := im.data[p-im.sp:]
-	end := bytes.IndexByte(s, 0)
-	if end < 0 {
-		return nil, fmt.Errorf("%w: an environment string has no end", errLayout)
+	variable, rest := cut(im.data[p-im.sp:], 0)
+	if rest == nil {
+		return nil, false, errLayout // the string has no end
 	}
-	if eq := bytes.IndexByte(s[:end], '='); eq >= 0 {
-		end = eq
-	}
-	return s[:end], nil
+	name, value := cut(variable, '=')
+	return name, value != nil, nil
 }
 
-// index gives the names of vars and the offset at which each string begins.
-func index(vars []byte) (names []string, offsets []int) {
-	for at := 0; at < len(vars); {
-		end := at + bytes.IndexByte(vars[at:], 0)
-		name, _, _ := bytes.Cut(vars[at:end], []byte("="))
-		names = append(names, string(name))
+// index gives the offset in vars at which the string of each variable begins,
+// and each name's place among them. A name that comes twice has the place of
+// the first and the value of the last.
+func index(vars []byte) (offsets []int, in map[string]int) {
+	in = map[string]int{}
+	for rest := vars; len(rest) > 0; {
+		at := len(vars) - len(rest)
+		var variable []byte
+		variable, rest = cut(rest, 0)
+		name, _ := cut(variable, '=')
+		if i, ok := in[string(name)]; ok {
+			offsets[i] = at
+			continue
+		}
+		in[string(name)] = len(offsets)
 		offsets = append(offsets, at)
-		at = end + 1
 	}
-	return names, offsets
+	return offsets, in
 }

@@ -4,21 +4,16 @@ package tracer
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"strconv"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // options of every seized thread. EXITKILL is what makes a dead tracer a dead
 // container; TRACECLONE catches threads that begin later; TRACESYSGOOD tells
 // system call stops from signals.
-const options = unix.PTRACE_O_EXITKILL | unix.PTRACE_O_TRACEEXEC | unix.PTRACE_O_TRACECLONE | unix.PTRACE_O_TRACESYSGOOD
+const options = ptraceExitKill | syscall.PTRACE_O_TRACEEXEC | syscall.PTRACE_O_TRACECLONE | syscall.PTRACE_O_TRACESYSGOOD
 
 // sysStop is the signal of a system call stop under TRACESYSGOOD.
-const sysStop = unix.SIGTRAP | 0x80
+const sysStop = syscall.SIGTRAP | 0x80
 
 // errEnded says that the process ended before its exec: a container that was
 // deleted without being started, or whose program does not exist. The runtime
@@ -37,24 +32,24 @@ func (t *tracer) seize() error {
 	seized := map[int]bool{}
 	for more := true; more; {
 		more = false
-		tids, err := threads(t.pid)
+		tids, err := numbers(procPath(t.pid, "task"))
 		if err != nil {
-			return fail(Gone, "the container's process ended")
+			return &failure{Gone, errEnded}
 		}
 		for _, tid := range tids {
 			if seized[tid] {
 				continue
 			}
-			err := ptrace(unix.PTRACE_SEIZE, tid, 0, options)
+			err := ptrace(ptraceSeize, tid, 0, options)
 			switch {
 			case err == nil || tracedByUs(tid): // or begun by a thread that was seized
 				seized[tid] = true
 				more = true
-			case errors.Is(err, unix.ESRCH) && tid != t.pid:
-			case errors.Is(err, unix.ESRCH):
-				return fail(Gone, "the container's process ended")
+			case err == syscall.ESRCH && tid != t.pid: // the thread ended
+			case err == syscall.ESRCH:
+				return &failure{Gone, errEnded}
 			default:
-				return fail(Forbidden, "trace the container's process: %w", err)
+				return fail(Forbidden, "trace the container's process", err)
 			}
 		}
 	}
@@ -66,14 +61,14 @@ func (t *tracer) waitForExec() error {
 	for {
 		tid, status, err := wait(-1)
 		if err != nil {
-			return fmt.Errorf("wait for the exec: %w", err)
+			return wrap("wait for the exec", err)
 		}
 		switch {
 		case !status.Stopped():
 			if tid == t.pid {
 				return errEnded
 			}
-		case event(status) == unix.PTRACE_EVENT_EXEC:
+		case event(status) == syscall.PTRACE_EVENT_EXEC:
 			return t.deliver()
 		default:
 			t.resume(tid, status)
@@ -85,60 +80,17 @@ func (t *tracer) waitForExec() error {
 // had not been traced (ptrace(2), "Signal injection and suppression",
 // "Group-stop"). A thread that is killed meanwhile gives ESRCH, and then wait
 // tells how it ended.
-func (t *tracer) resume(tid int, status unix.WaitStatus) {
+func (t *tracer) resume(tid int, status syscall.WaitStatus) {
 	sig := status.StopSignal()
 	switch {
 	case event(status) == 0:
-		_ = ptrace(unix.PTRACE_CONT, tid, 0, uintptr(sig))
-	case event(status) == unix.PTRACE_EVENT_STOP && sig != unix.SIGTRAP:
-		_ = ptrace(unix.PTRACE_LISTEN, tid, 0, 0)
-	case event(status) == unix.PTRACE_EVENT_STOP && !threadOf(t.pid, tid):
+		_ = ptrace(syscall.PTRACE_CONT, tid, 0, uintptr(sig))
+	case event(status) == eventStop && sig != syscall.SIGTRAP:
+		_ = ptrace(ptraceListen, tid, 0, 0)
+	case event(status) == eventStop && !threadOf(t.pid, tid):
 		// A process, not a thread, that was cloned without SIGCHLD.
-		_ = ptrace(unix.PTRACE_DETACH, tid, 0, 0)
+		_ = ptrace(syscall.PTRACE_DETACH, tid, 0, 0)
 	default:
-		_ = ptrace(unix.PTRACE_CONT, tid, 0, 0)
+		_ = ptrace(syscall.PTRACE_CONT, tid, 0, 0)
 	}
-}
-
-// event is the PTRACE_EVENT of a stop; 0 for a signal.
-func event(s unix.WaitStatus) int { return int(s>>16) & 0xff }
-
-// wait waits for a change of state of the thread, or of any (-1).
-func wait(tid int) (int, unix.WaitStatus, error) {
-	for {
-		var status unix.WaitStatus
-		got, err := unix.Wait4(tid, &status, unix.WALL, nil)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		return got, status, err
-	}
-}
-
-func ptrace(request, tid int, addr, data uintptr) error {
-	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), addr, data, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
-}
-
-// ptraceData is ptrace with data that points to memory of this process.
-func ptraceData(request, tid int, addr uintptr, data unsafe.Pointer) error {
-	_, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, uintptr(request), uintptr(tid), addr, uintptr(data), 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
-}
-
-// tracedByUs reports whether this thread is the tracer of tid already.
-func tracedByUs(tid int) bool {
-	v, err := statusField(strconv.Itoa(tid), "TracerPid:")
-	return err == nil && v == strconv.Itoa(os.Getpid())
-}
-
-func threadOf(pid, tid int) bool {
-	_, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/task/" + strconv.Itoa(tid))
-	return err == nil
 }

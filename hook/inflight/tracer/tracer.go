@@ -23,13 +23,16 @@
 // dumps and wiped; they are never in the Go heap of this process. The process
 // has its own session, none of its parent's descriptors, and is not dumpable.
 //
-// # Why it is an early init
+// # Why it is an early init, and imports so little
 //
 // It may wait for days beside each created container, so it must be small. It
-// is the same binary as everything else, started again under the name [Argv0];
-// [init] takes over before packages that sort or depend later (net/http, the
-// Vault client, the command line) have been initialised. This package must
-// therefore import little; a test holds it to that.
+// is the same binary as everything else, started again, and Go initialises all
+// packages that are linked in, in the order of their import paths as far as
+// their dependencies allow (Go specification, "Program initialization"). Each
+// one touches its part of the binary, and that is most of what a small Go
+// process has in memory. So this package imports only what is initialised
+// first: syscall, strconv, errors, and no fmt, os or strings, which depend on
+// much; and its init takes over. A test holds it to that.
 //
 // # What it does not protect against
 //
@@ -38,19 +41,23 @@
 package tracer
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"os"
-	"runtime/debug"
-
-	"golang.org/x/sys/unix"
+	"strconv"
+	"syscall"
 
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
 )
 
-// Argv0 is the name under which the binary is this process.
+// Argv0 is the name that the tracer is started under; the container follows.
 const Argv0 = "oci-secrets-tracer"
+
+// Env is the environment that makes the binary this process. Its memory is
+// never worth collecting; a crash must not print goroutines and arguments.
+var Env = []string{marker + "=1", "GOTRACEBACK=none", "GOMAXPROCS=1", "GOGC=off"}
+
+// marker is the variable that tells: a command line can be read by packages
+// that are initialised later, the environment can be read by syscall.
+const marker = "OCI_SECRETS_TRACER"
 
 // The descriptors that the tracer is started with, besides /dev/null as its
 // standard input, output and error.
@@ -77,8 +84,8 @@ const (
 )
 
 func init() {
-	if len(os.Args) > 0 && os.Args[0] == Argv0 {
-		os.Exit(run())
+	if _, ok := syscall.Getenv(marker); ok {
+		syscall.Exit(run())
 	}
 }
 
@@ -90,15 +97,22 @@ type failure struct {
 
 func (f *failure) Error() string { return f.err.Error() }
 
-func fail(s Status, format string, args ...any) error {
-	return &failure{s, fmt.Errorf(format, args...)}
+func fail(s Status, what string, cause error) error { return &failure{s, wrap(what, cause)} }
+
+// wrapped is what fmt.Errorf would make of "%s: %w".
+type wrapped struct {
+	what  string
+	cause error
 }
+
+func wrap(what string, cause error) error { return &wrapped{what, cause} }
+
+func (w *wrapped) Error() string { return w.what + ": " + w.cause.Error() }
+func (w *wrapped) Unwrap() error { return w.cause }
 
 // run is the whole life of the tracer. It is on the thread that init runs on,
 // and ptrace requests are only accepted from the thread that attached.
 func run() int {
-	debug.SetGCPercent(-1)                                // nothing here is worth collecting, and a collector needs threads
-	_ = os.WriteFile("/proc/self/comm", []byte(Argv0), 0) // what ps shows; it would be "exe"
 	t, err := attach()
 	if err != nil {
 		answer(err)
@@ -106,18 +120,15 @@ func run() int {
 	}
 	// The hook's death before this point must not leave a half-told story: its
 	// runtime refuses the container then, and so do we, by exiting.
-	if _, err := unix.Write(statusFD, []byte{byte(Attached)}); err != nil {
+	if _, err := syscall.Write(statusFD, []byte{byte(Attached)}); err != nil {
 		return 1
 	}
-	_ = unix.Close(statusFD)
+	_ = syscall.Close(statusFD)
 
-	switch err := t.waitForExec(); {
-	case errors.Is(err, errEnded):
-		t.wipe()
-		return 0
-	case err != nil:
-		syslog.Error(fmt.Sprintf("container %q (pid %d) is killed before its program runs: %v", t.container, t.pid, err))
-		t.wipe()
+	err = t.waitForExec()
+	clear(t.vars)
+	if err != nil && !errors.Is(err, errEnded) {
+		syslog.Error("container " + strconv.Quote(t.container) + " (pid " + strconv.Itoa(t.pid) + ") is killed before its program runs: " + err.Error())
 		return 1 // and the kernel kills what is still attached
 	}
 	return 0
@@ -126,102 +137,104 @@ func run() int {
 // attach reads what to deliver, makes this process a safe place for it, and
 // seizes the target.
 func attach() (*tracer, error) {
-	if err := harden(); err != nil {
+	container, err := harden()
+	if err != nil {
 		return nil, err
 	}
 	var header [HeaderSize]byte
 	if err := readFull(payloadFD, header[:]); err != nil {
-		return nil, fail(Gone, "the hook ended early: %w", err)
+		return nil, fail(Gone, "the hook ended early", err)
 	}
-	t := &tracer{pid: int(binary.LittleEndian.Uint32(header[:]))}
-	if len(os.Args) > 1 {
-		t.container = os.Args[1]
-	}
-	size := int(binary.LittleEndian.Uint32(header[4:]))
+	t := &tracer{pid: int(word32(header[:])), container: container}
+	size := int(word32(header[4:]))
 	if err := t.lock(size); err != nil {
 		return nil, err
 	}
 	if err := readFull(payloadFD, t.vars); err != nil {
-		return nil, fail(Gone, "the hook ended early: %w", err)
+		return nil, fail(Gone, "the hook ended early", err)
 	}
-	_ = unix.Close(payloadFD)
+	_ = syscall.Close(payloadFD)
 
-	if limit, err := stackLimit(t.pid); err != nil {
-		return nil, fail(Gone, "read the process's limits: %w", err)
-	} else if uint64(size) > limit {
-		return nil, fail(TooLarge, "%d bytes of variables do not fit on a stack that may hold %d bytes of them (half of RLIMIT_STACK, 6 MiB at most)", size, limit)
+	limit, err := stackLimit(t.pid)
+	if err != nil {
+		return nil, fail(Gone, "read the process's limits", err)
+	}
+	if uint64(size) > limit {
+		return nil, &failure{TooLarge, tooLarge(uint64(size), limit)}
 	}
 	if err := t.seize(); err != nil {
 		return nil, err
 	}
 	// The pid was proved to be the container's while the pidfd was open. If
 	// that process is alive now, it is the one that was seized.
-	if n, err := unix.Poll([]unix.PollFd{{Fd: targetFD, Events: unix.POLLIN}}, 0); n != 0 || err != nil {
-		return nil, fail(Gone, "the container's process ended")
+	if gone, err := ended(targetFD); gone || err != nil {
+		return nil, &failure{Gone, errEnded}
 	}
-	_ = unix.Close(targetFD)
+	_ = syscall.Close(targetFD)
 	return t, nil
 }
 
+// tooLarge is the error for variables that do not fit.
+func tooLarge(size, limit uint64) error {
+	return errors.New(strconv.FormatUint(size, 10) + " bytes of arguments and environment do not fit: the stack may hold " +
+		strconv.FormatUint(limit, 10) + " bytes of them (half of RLIMIT_STACK, 6 MiB at most)")
+}
+
 // harden makes the process unreadable for its equals, and free of whatever
-// descriptors a runtime left open in its hooks.
-func harden() error {
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fail(Forbidden, "make the tracer not dumpable: %w", err)
+// descriptors a runtime left open in its hooks. On the way it reads the
+// container's name from the command line and sets its own, which would be
+// "exe": both are closed to it afterwards where it is not root.
+func harden() (container string, err error) {
+	if b, err := readFile("/proc/self/cmdline"); err == nil {
+		_, name := cut(b, 0)
+		name, _ = cut(name, 0)
+		container = string(name)
 	}
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fail(Forbidden, "forbid core dumps: %w", err)
+	if fd, err := syscall.Open("/proc/self/comm", syscall.O_WRONLY|syscall.O_CLOEXEC, 0); err == nil {
+		_, _ = syscall.Write(fd, []byte(Argv0)) // cut to 15 bytes by the kernel
+		_ = syscall.Close(fd)
 	}
-	return closeInherited()
+	if err := notDumpable(); err != nil {
+		return "", fail(Forbidden, "forbid dumps of the tracer", err)
+	}
+	if err := closeInherited(); err != nil {
+		return "", fail(Forbidden, "list the inherited descriptors", err)
+	}
+	return container, nil
 }
 
 // lock makes t.vars: size bytes that are not swapped, dumped or inherited.
 func (t *tracer) lock(size int) error {
 	if size == 0 {
-		return fail(Gone, "nothing to deliver")
+		return &failure{Gone, errors.New("nothing to deliver")}
 	}
-	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	mem, err := syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANONYMOUS)
 	if err != nil {
-		return fail(Forbidden, "reserve %d bytes: %w", size, err)
+		return fail(Forbidden, "reserve memory for the variables", err)
 	}
-	if err := unix.Mlock(mem); err != nil {
-		return fail(Forbidden, "lock %d bytes in memory (RLIMIT_MEMLOCK is what bounds it): %w", size, err)
+	if err := syscall.Mlock(mem); err != nil {
+		return fail(Forbidden, "lock "+strconv.Itoa(size)+" bytes in memory, which RLIMIT_MEMLOCK bounds", err)
 	}
-	for _, advice := range []int{unix.MADV_DONTDUMP, unix.MADV_DONTFORK} {
-		if err := unix.Madvise(mem, advice); err != nil {
-			return fail(Forbidden, "keep the variables out of dumps: %w", err)
+	for _, advice := range []int{dontDump, dontFork} {
+		if err := syscall.Madvise(mem, advice); err != nil {
+			return fail(Forbidden, "keep the variables out of dumps", err)
 		}
 	}
 	t.vars = mem
 	return nil
 }
 
-// wipe clears the variables.
-func (t *tracer) wipe() { clear(t.vars) }
-
 // answer tells the hook why there is no delivery.
 func answer(err error) {
-	status, text := Forbidden, err.Error()
+	status := Forbidden
 	var f *failure
 	if errors.As(err, &f) {
 		status = f.status
 	}
-	_, _ = unix.Write(statusFD, append([]byte{byte(status)}, text...))
+	_, _ = syscall.Write(statusFD, append([]byte{byte(status)}, err.Error()...))
 }
 
-func readFull(fd int, b []byte) error {
-	for len(b) > 0 {
-		n, err := unix.Read(fd, b)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return errors.New("end of input")
-		}
-		b = b[n:]
-	}
-	return nil
+// word32 reads 32 bits, little-endian.
+func word32(b []byte) uint32 {
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
 }
