@@ -38,7 +38,8 @@ func (h Hook) hooksD(command string, stages ...string) hooksD {
 		Hook:    specs.Hook{Path: h.Path, Args: h.args(command), Timeout: &seconds},
 		Stages:  stages,
 	}
-	// Both are unanchored regular expressions.
-	d.When.Annotations = map[string]string{`^secrets\.oci/`: ".*"}
+	// Both are unanchored regular expressions. A key that is ours but for the
+	// case of its letters must reach the hook, which refuses it.
+	d.When.Annotations = map[string]string{`(?i)^secrets\.oci/`: ".*"}
 	return d
 }
