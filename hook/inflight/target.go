@@ -23,7 +23,7 @@ type Target struct {
 }
 
 // Close forgets the target.
-func (t *Target) Close() error { return t.pidfd.Close() }
+func (t *Target) Close() { _ = t.pidfd.Close() } // nothing was written
 
 const stageHint = "in the createContainer and startContainer stages a hook runs inside the container and cannot trace it; list it under createRuntime or prestart"
 
@@ -37,12 +37,12 @@ const stageHint = "in the createContainer and startContainer stages a hook runs 
 // namespaces also tell the stages where the pid means nothing here
 // (runtime-spec, config.md, "POSIX-platform Hooks").
 func Find(pid int) (*Target, error) {
-	if pid <= 0 {
-		return nil, fault.New(fault.Document, "", "the state has pid %d: there is no process to deliver to", pid)
-	}
 	// /proc of another pid namespace, or none: the numbers in it are not ours.
 	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
 		return nil, fault.New(fault.Delivery, stageHint, "this hook runs inside the container's namespaces, where pid %d means nothing", pid)
+	}
+	if pid <= 0 { // crun, where a hook runs inside the container
+		return nil, fault.New(fault.Document, stageHint, "the state has pid %d: there is no process to deliver to", pid)
 	}
 	if pid == os.Getppid() {
 		return nil, fault.New(fault.Delivery, stageHint, "process %d runs this hook itself, it does not wait for it", pid)
@@ -56,7 +56,7 @@ func Find(pid int) (*Target, error) {
 	}
 	t := &Target{pid, os.NewFile(uintptr(fd), "pidfd")}
 	if err := t.check(); err != nil {
-		_ = t.Close()
+		t.Close()
 		return nil, err
 	}
 	return t, nil
