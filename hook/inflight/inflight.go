@@ -7,8 +7,9 @@
 //
 // The work is done by a small process of its own, described in package tracer:
 // this package proves that a pid is a container's init waiting for this hook
-// ([Find]), starts the tracer, hands it the variables over a pipe, and waits
-// until it has hold of the process ([Target.Deliver]). The hook may exit then.
+// ([Find]), starts the tracer ([Target.Trace]), hands it the variables over a
+// pipe, and waits until it has hold of the process ([Tracer.Deliver]). The hook
+// may exit then.
 //
 // It knows nothing of secrets, and it does not protect against root on the
 // host, nor against the container's own program giving its environment away.
@@ -27,9 +28,50 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
-// Otherwise is the hint that goes with every place where in-flight delivery
+// otherwise is the hint that goes with every place where in-flight delivery
 // cannot work.
 const otherwise = "where a hook cannot trace the container, podman can use `oci-secrets precreate` instead"
+
+// Tracer is a started tracer that has not been told yet what to deliver. It
+// touches nothing until then. It must be closed.
+type Tracer struct {
+	target  *Target
+	cmd     *exec.Cmd
+	payload *os.File // write: what to deliver
+	status  *os.File // read: the answer
+	done    bool
+}
+
+// Trace starts a tracer for the process, so that the values which are still to
+// be resolved need not wait for it. container is only for the tracer's command
+// line and its log messages.
+func (t *Target) Trace(container string) (*Tracer, error) {
+	payloadR, payloadW, err := os.Pipe()
+	if err != nil {
+		return nil, fault.New(fault.Delivery, "", "make a pipe for the tracer: %w", err)
+	}
+	statusR, statusW, err := os.Pipe()
+	if err != nil {
+		_ = errors.Join(payloadR.Close(), payloadW.Close())
+		return nil, fault.New(fault.Delivery, "", "make a pipe for the tracer: %w", err)
+	}
+	// Not exec.CommandContext: the tracer outlives this process.
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{tracer.Argv0, container}
+	cmd.Env = tracer.Env // and nothing of the hook's
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.ExtraFiles = []*os.File{payloadR, statusW, t.pidfd} // 3, 4, 5
+	err = cmd.Start()
+	_ = errors.Join(payloadR.Close(), statusW.Close())
+	tr := &Tracer{target: t, cmd: cmd, payload: payloadW, status: statusR}
+	if err != nil {
+		tr.done = true
+		tr.Close()
+		return nil, fault.New(fault.Delivery, "", "start the tracer: %w", err)
+	}
+	return tr, nil
+}
 
 // Deliver arranges for the process to get vars, "NAME=value" strings, at its
 // exec: one that is in its environment already is replaced in place, the
@@ -37,57 +79,36 @@ const otherwise = "where a hook cannot trace the container, podman can use `oci-
 // them any more: it gets them or it dies. When it returns an error, or ctx ends
 // first, the tracer is gone, and with it the process where it had been seized;
 // the caller's runtime must refuse the container.
-//
-// container is only for the tracer's command line and its log messages.
-func (t *Target) Deliver(ctx context.Context, container string, vars []string) error {
-	payload := pack(t.pid, vars)
+func (tr *Tracer) Deliver(ctx context.Context, vars []string) error {
+	payload := pack(tr.target.pid, vars)
 	defer clear(payload)
-
-	// Not exec.CommandContext: what ends with ctx is the wait below, while the
-	// tracer outlives this process.
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{tracer.Argv0, container}
-	cmd.Env = tracer.Env // and nothing of the hook's
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-
-	payloadR, payloadW, err := os.Pipe()
-	if err != nil {
-		return fault.New(fault.Delivery, "", "make a pipe for the tracer: %w", err)
-	}
-	defer func() { _ = payloadW.Close() }()
-	statusR, statusW, err := os.Pipe()
-	if err != nil {
-		_ = payloadR.Close()
-		return fault.New(fault.Delivery, "", "make a pipe for the tracer: %w", err)
-	}
-	defer func() { _ = statusR.Close() }()
-	cmd.ExtraFiles = []*os.File{payloadR, statusW, t.pidfd} // 3, 4, 5
-	err = cmd.Start()
-	_ = payloadR.Close()
-	_ = statusW.Close()
-	if err != nil {
-		return fault.New(fault.Delivery, "", "start the tracer: %w", err)
-	}
-
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	stop := context.AfterFunc(ctx, func() { _ = tr.cmd.Process.Kill() })
+	defer stop()
 
 	// A tracer that ended early makes this write fail; it has said why.
-	_, writeErr := payloadW.Write(payload)
-	_ = payloadW.Close()
-	answer, err := io.ReadAll(io.LimitReader(statusR, 4096))
+	_, writeErr := tr.payload.Write(payload)
+	_ = tr.payload.Close()
+	answer, err := io.ReadAll(io.LimitReader(tr.status, 4096))
 	if stop() && err == nil && len(answer) == 1 && answer[0] == byte(tracer.Attached) {
-		return nil // it is nobody's child from here on
+		tr.done = true // it is nobody's child from here on
+		return nil
 	}
-	_ = cmd.Process.Kill()
-	waitErr := cmd.Wait()
 	if ctx.Err() != nil {
-		return fault.New(fault.Delivery, "", "the tracer did not take hold of process %d in time: %w", t.pid, ctx.Err())
+		return fault.New(fault.Delivery, "", "the tracer did not take hold of process %d in time: %w", tr.target.pid, ctx.Err())
 	}
 	if len(answer) > 1 {
-		return t.explain(tracer.Status(answer[0]), string(answer[1:]))
+		return tr.target.explain(tracer.Status(answer[0]), string(answer[1:]))
 	}
-	return fault.New(fault.Delivery, "", "the tracer ended without a word: %w", errors.Join(err, writeErr, waitErr))
+	return fault.New(fault.Delivery, "", "the tracer ended without a word: %w", errors.Join(err, writeErr, tr.cmd.Wait()))
+}
+
+// Close ends a tracer that did not deliver.
+func (tr *Tracer) Close() {
+	_ = errors.Join(tr.payload.Close(), tr.status.Close())
+	if !tr.done {
+		_ = tr.cmd.Process.Kill()
+		_ = tr.cmd.Wait()
+	}
 }
 
 // explain turns the tracer's answer into a fault.

@@ -49,18 +49,28 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 			return fault.New(fault.Delivery, "take the annotation away", "the annotation %s is %q, and such a program is not started by an exec", h, v)
 		}
 	}
+	resolve, err := s.open()
+	if err != nil {
+		return err
+	}
 	target, err := inflight.Find(st.Pid)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = target.Close() }() // a pidfd
-	vars, err := s.Resolve(ctx, asked)
+	defer target.Close()
+	// The tracer gets ready while the sources are asked.
+	tracer, err := target.Trace(st.ID)
+	if err != nil {
+		return err
+	}
+	defer tracer.Close()
+	vars, err := resolve(ctx, asked)
 	if err != nil || len(vars) == 0 {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, attachTime)
 	defer cancel()
-	return target.Deliver(ctx, st.ID, resolver.Env(vars))
+	return tracer.Deliver(ctx, resolver.Env(vars))
 }
 
 // parseState reads a state leniently, since a runtime may add fields of its

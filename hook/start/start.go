@@ -32,6 +32,15 @@ type Start struct {
 // Resolve gives the variables that a container gets for what it asks. It ends
 // at the settings' deadline.
 func (s *Start) Resolve(ctx context.Context, asked spec.Asked) ([]resolver.Variable, error) {
+	resolve, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	return resolve(ctx, asked)
+}
+
+// open reads the settings, and no source yet.
+func (s *Start) open() (resolve func(context.Context, spec.Asked) ([]resolver.Variable, error), err error) {
 	settings, err := config.Load(s.Config)
 	if err != nil {
 		return nil, err
@@ -43,7 +52,9 @@ func (s *Start) Resolve(ctx context.Context, asked spec.Asked) ([]resolver.Varia
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, settings.Deadline.Duration)
-	defer cancel()
-	return r.Resolve(ctx, asked)
+	return func(ctx context.Context, asked spec.Asked) ([]resolver.Variable, error) {
+		ctx, cancel := context.WithTimeout(ctx, settings.Deadline.Duration)
+		defer cancel()
+		return r.Resolve(ctx, asked)
+	}, nil
 }
