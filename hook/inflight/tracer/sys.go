@@ -154,8 +154,8 @@ func readFile(path string) ([]byte, error) {
 	}
 }
 
-// numbers are the names in a directory of /proc that are numbers: threads or
-// descriptors.
+// numbers are the names in a directory of /proc that are numbers: threads, or
+// descriptors, this function's own among them.
 func numbers(dir string) ([]int, error) {
 	fd, err := syscall.Open(dir, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
@@ -171,7 +171,7 @@ func numbers(dir string) ([]int, error) {
 		}
 		_, _, names := syscall.ParseDirent(buf[:n], -1, nil)
 		for _, name := range names {
-			if v, err := strconv.Atoi(name); err == nil && v != fd {
+			if v, err := strconv.Atoi(name); err == nil {
 				found = append(found, v)
 			}
 		}
