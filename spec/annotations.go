@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 const (
@@ -158,7 +159,7 @@ func (p *problems) list(key, value string) []Request {
 
 // isSeparator is the white space between items. No other kind is: what only
 // looks like a blank is part of a name, and no name has it.
-func isSeparator(r rune) bool { return r < 0x80 && isBlank(byte(r)) }
+func isSeparator(r rune) bool { return r < 0x80 && jsontext.IsBlank(byte(r)) }
 
 // isControl reports a control character that is not white space here.
 func isControl(r rune) bool { return unicode.IsControl(r) && !isSeparator(r) }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 // dict reads the value of secrets.oci/dict, an object of strings. A null is as
@@ -19,8 +20,8 @@ func (p *problems) dict(value string) []Pair {
 	var flaws []error
 	seen := map[string]bool{}
 	flaw := func(err error) { flaws = append(flaws, fmt.Errorf("annotation %s: %w", keyDict, err)) }
-	place, err := scan(b, func(m member) {
-		name, _ := unquote(b[m.key.start:m.key.end])
+	place, err := jsontext.Scan(b, func(m jsontext.Member) {
+		name, _ := jsontext.Unquote(b[m.Key.Start:m.Key.End])
 		if seen[name] {
 			flaw(fault.New(fault.Annotation, "", "the key %s is there twice", clip(name)))
 			return
@@ -30,7 +31,7 @@ func (p *problems) dict(value string) []Pair {
 			flaw(fault.New(fault.Annotation, "", "the key %s is not a variable name, which is letters, digits and _", clip(name)))
 			return
 		}
-		switch b[m.value.start] {
+		switch b[m.Value.Start] {
 		case 'n':
 			return
 		case '"':
@@ -38,7 +39,7 @@ func (p *problems) dict(value string) []Pair {
 			flaw(fault.New(fault.Annotation, "put the value in double quotes", "the value of %s is not a string", clip(name)))
 			return
 		}
-		text, whole := unquote(b[m.value.start:m.value.end])
+		text, whole := jsontext.Unquote(b[m.Value.Start:m.Value.End])
 		if !whole {
 			flaw(fault.New(fault.Annotation, "", "the value of %s has half a surrogate pair", clip(name)))
 		} else if err := CheckVariable(name, text); err != nil {
@@ -50,7 +51,7 @@ func (p *problems) dict(value string) []Pair {
 	case err != nil: // then the rest is guesswork
 		p.add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not JSON: %w", keyDict, err))
 		return nil
-	case b[place.start] != '{':
+	case b[place.Start] != '{':
 		p.add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not a JSON object", keyDict))
 		return nil
 	}

@@ -21,12 +21,13 @@ import (
 	"strings"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 // Doc is a config.json, or a state (its annotations stand in the same place).
 type Doc struct {
 	b    []byte
-	root []member
+	root []jsontext.Member
 }
 
 // ParseDoc reads a document. All of it must be well-formed: one JSON object, in
@@ -34,11 +35,11 @@ type Doc struct {
 // not change from here on.
 func ParseDoc(b []byte) (*Doc, error) {
 	d := &Doc{b: b}
-	place, err := scan(b, func(m member) { d.root = append(d.root, m) })
+	place, err := jsontext.Scan(b, func(m jsontext.Member) { d.root = append(d.root, m) })
 	if err != nil {
 		return nil, fault.New(fault.Document, "", "not a JSON document: %w", err)
 	}
-	if b[place.start] != '{' {
+	if b[place.Start] != '{' {
 		return nil, d.fault(place, "the document is not an object")
 	}
 	return d, nil
@@ -53,24 +54,24 @@ func ParseDoc(b []byte) (*Doc, error) {
 // because it leaves open whether the document asks.
 func (d *Doc) Annotations() (map[string]string, error) {
 	m, ok, err := d.find(d.root, "annotations")
-	if err != nil || !ok || d.b[m.value.start] == 'n' {
+	if err != nil || !ok || d.b[m.Value.Start] == 'n' {
 		return nil, err
 	}
-	if d.b[m.value.start] != '{' {
-		return nil, d.fault(m.value, "annotations is not an object")
+	if d.b[m.Value.Start] != '{' {
+		return nil, d.fault(m.Value, "annotations is not an object")
 	}
 	annotations := map[string]string{}
 	var asks bool
 	var ours, theirs error // the first thing wrong with our keys, and with the ones we read
-	for _, m := range d.members(m.value) {
-		key, _ := unquote(d.b[m.key.start:m.key.end])
+	for _, m := range jsontext.Members(d.b, m.Value) {
+		key, _ := jsontext.Unquote(d.b[m.Key.Start:m.Key.End])
 		var value string
 		var problem string
-		if d.b[m.value.start] != '"' {
+		if d.b[m.Value.Start] != '"' {
 			problem = "is not a string"
 		} else {
 			var whole bool
-			if value, whole = unquote(d.b[m.value.start:m.value.end]); !whole {
+			if value, whole = jsontext.Unquote(d.b[m.Value.Start:m.Value.End]); !whole {
 				problem = "has half a surrogate pair"
 			}
 			if _, twice := annotations[key]; twice {
@@ -82,9 +83,9 @@ func (d *Doc) Annotations() (map[string]string, error) {
 		switch {
 		case problem == "":
 		case isOurs(key) && ours == nil:
-			ours = d.fault(m.value, "annotation %s %s", clip(key), problem)
+			ours = d.fault(m.Value, "annotation %s %s", clip(key), problem)
 		case isKubernetes(key) && theirs == nil:
-			theirs = d.fault(m.value, "annotation %s %s", clip(key), problem)
+			theirs = d.fault(m.Value, "annotation %s %s", clip(key), problem)
 		}
 	}
 	if ours != nil {
@@ -96,40 +97,24 @@ func (d *Doc) Annotations() (map[string]string, error) {
 	return annotations, nil
 }
 
-// members are those of the object at place.
-func (d *Doc) members(place span) []member {
-	var members []member
-	s := scanner{b: d.b, i: place.start}
-	_ = s.object(func(m member) { members = append(members, m) }) // ParseDoc saw that it is well-formed
-	return members
-}
-
-// elements are those of the array at place.
-func (d *Doc) elements(place span) []span {
-	var elements []span
-	s := scanner{b: d.b, i: place.start}
-	_ = s.array(func(e span) { elements = append(elements, e) }) // as above
-	return elements
-}
-
 // find gives the member called name. It refuses a second one, and one that
 // differs only by letter case: runtimes in Go take either for the real one and
 // crun does not, so what we edit might not be what runs.
-func (d *Doc) find(members []member, name string) (found member, ok bool, err error) {
+func (d *Doc) find(members []jsontext.Member, name string) (found jsontext.Member, ok bool, err error) {
 	for _, m := range members {
-		switch key, _ := unquote(d.b[m.key.start:m.key.end]); {
+		switch key, _ := jsontext.Unquote(d.b[m.Key.Start:m.Key.End]); {
 		case key == name && ok:
-			return member{}, false, d.fault(m.key, "%q is there twice", name)
+			return jsontext.Member{}, false, d.fault(m.Key, "%q is there twice", name)
 		case key == name:
 			found, ok = m, true
 		case strings.EqualFold(key, name):
-			return member{}, false, d.fault(m.key, "a key differs from %q only by letter case", name)
+			return jsontext.Member{}, false, d.fault(m.Key, "a key differs from %q only by letter case", name)
 		}
 	}
 	return found, ok, nil
 }
 
 // fault is a [fault.Document] at place.
-func (d *Doc) fault(place span, format string, args ...any) error {
-	return fault.New(fault.Document, "", "byte %d: %s", place.start, fmt.Sprintf(format, args...))
+func (d *Doc) fault(place jsontext.Span, format string, args ...any) error {
+	return fault.New(fault.Document, "", "byte %d: %s", place.Start, fmt.Sprintf(format, args...))
 }

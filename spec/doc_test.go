@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 // scanCases are texts on both sides of every rule of RFC 8259; the reference
@@ -34,10 +35,10 @@ func TestScan(t *testing.T) {
 			t.Errorf("%q: %q is not a one-line fault.Document", text, err)
 		}
 	}
-	checkScan(t, []byte("["+strings.Repeat("[{}],", maxDepth)+"0]")) // wide is not deep
-	for depth, ok := range map[int]bool{maxDepth: true, maxDepth + 1: false} {
+	checkScan(t, []byte("["+strings.Repeat("[{}],", jsontext.MaxDepth)+"0]")) // wide is not deep
+	for depth, ok := range map[int]bool{jsontext.MaxDepth: true, jsontext.MaxDepth + 1: false} {
 		text := strings.Repeat("[", depth) + strings.Repeat("]", depth)
-		if _, err := scan([]byte(text), nil); (err == nil) != ok {
+		if _, err := jsontext.Scan([]byte(text), nil); (err == nil) != ok {
 			t.Errorf("depth %d: %v", depth, err)
 		}
 	}
@@ -87,7 +88,7 @@ func TestUnquote(t *testing.T) {
 		`"\u0041\u00e9\u20AC\u0000"`: "Aé€\x00",
 		`"x\ud83d\ude00y"`:           "x😀y",
 	} {
-		if got, whole := unquote([]byte(literal)); got != want || !whole {
+		if got, whole := jsontext.Unquote([]byte(literal)); got != want || !whole {
 			t.Errorf("%s: %q, %v", literal, got, whole)
 		}
 	}
@@ -96,7 +97,7 @@ func TestUnquote(t *testing.T) {
 		if err := json.Unmarshal([]byte(literal), &want); err != nil {
 			t.Fatal(err)
 		}
-		if got, whole := unquote([]byte(literal)); got != want || whole {
+		if got, whole := jsontext.Unquote([]byte(literal)); got != want || whole {
 			t.Errorf("%s: %q, %v; want %q", literal, got, whole, want)
 		}
 	}
@@ -108,7 +109,7 @@ func TestAppendQuoted(t *testing.T) {
 		all.WriteRune(r)
 	}
 	all.WriteString("😀\U0010ffff")
-	literal := appendQuoted(nil, all.String())
+	literal := jsontext.AppendQuoted(nil, all.String())
 	var got string
 	if err := json.Unmarshal(literal, &got); err != nil {
 		t.Fatal(err)
@@ -116,7 +117,7 @@ func TestAppendQuoted(t *testing.T) {
 	if got != all.String() {
 		t.Error("encoding/json reads another text")
 	}
-	if got, whole := unquote(literal); got != all.String() || !whole {
+	if got, whole := jsontext.Unquote(literal); got != all.String() || !whole {
 		t.Error("unquote reads another text")
 	}
 }
@@ -237,7 +238,7 @@ func TestWithEnvLeavesDoc(t *testing.T) {
 
 func checkScan(t *testing.T, b []byte) {
 	t.Helper()
-	_, err := scan(b, nil)
+	_, err := jsontext.Scan(b, nil)
 	if want := isJSON(b); (err == nil) != want {
 		t.Errorf("%q: %v, but encoding/json says %v", b, err, want)
 	}

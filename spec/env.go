@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 // Env is the document's process.env, nil where that is absent, null or empty.
@@ -17,7 +18,7 @@ func (d *Doc) Env() ([]string, error) {
 	}
 	var env []string
 	for _, e := range place.elements {
-		text, _ := unquote(d.b[e.start:e.end])
+		text, _ := jsontext.Unquote(d.b[e.Start:e.End])
 		env = append(env, text)
 	}
 	return env, nil
@@ -47,11 +48,11 @@ func (d *Doc) WithEnv(vars []string) ([]byte, error) {
 	done := 0 // the document's bytes that are dealt with
 	changes := planMerge(vars)
 	for _, e := range place.elements {
-		text, _ := unquote(d.b[e.start:e.end])
+		text, _ := jsontext.Unquote(d.b[e.Start:e.End])
 		if v, ok := changes.replacement(text); ok {
-			out = append(out, d.b[done:e.start]...)
-			out = appendQuoted(out, v)
-			done = e.end
+			out = append(out, d.b[done:e.Start]...)
+			out = jsontext.AppendQuoted(out, v)
+			done = e.End
 		}
 	}
 	out = append(out, d.b[done:place.insert]...)
@@ -61,7 +62,7 @@ func (d *Doc) WithEnv(vars []string) ([]byte, error) {
 			out = append(out, ',')
 			out = append(out, place.blank...)
 		}
-		out = appendQuoted(out, v)
+		out = jsontext.AppendQuoted(out, v)
 	}
 	out = append(out, place.after...)
 	return append(out, d.b[place.resume:]...), nil
@@ -69,7 +70,7 @@ func (d *Doc) WithEnv(vars []string) ([]byte, error) {
 
 // envPlace is where process.env stands, or would stand.
 type envPlace struct {
-	elements      []span
+	elements      []jsontext.Span
 	blank         []byte // the white space before the last element, for the ones that follow it
 	insert        int    // where new elements go
 	resume        int    // where the document goes on after them
@@ -85,38 +86,38 @@ func (d *Doc) env() (envPlace, error) {
 	if !ok {
 		return envPlace{}, fault.New(fault.Document, "", "the document has no process, so there is no environment")
 	}
-	if d.b[process.value.start] != '{' {
-		return envPlace{}, d.fault(process.value, "process is not an object")
+	if d.b[process.Value.Start] != '{' {
+		return envPlace{}, d.fault(process.Value, "process is not an object")
 	}
-	members := d.members(process.value)
+	members := jsontext.Members(d.b, process.Value)
 	env, ok, err := d.find(members, "env")
 	if err != nil {
 		return envPlace{}, err
 	}
 	if !ok {
-		place := envPlace{insert: process.value.start + 1, before: `"env":[`, after: "]"}
+		place := envPlace{insert: process.Value.Start + 1, before: `"env":[`, after: "]"}
 		if len(members) > 0 {
 			last := members[len(members)-1]
-			place.insert = last.value.end
-			place.before = "," + string(d.blankBefore(last.key.start)) + place.before
+			place.insert = last.Value.End
+			place.before = "," + string(d.blankBefore(last.Key.Start)) + place.before
 		}
 		place.resume = place.insert
 		return place, nil
 	}
-	switch d.b[env.value.start] {
+	switch d.b[env.Value.Start] {
 	case 'n':
-		return envPlace{insert: env.value.start, resume: env.value.end, before: "[", after: "]"}, nil
+		return envPlace{insert: env.Value.Start, resume: env.Value.End, before: "[", after: "]"}, nil
 	case '[':
 	default:
-		return envPlace{}, d.fault(env.value, "process.env is not an array")
+		return envPlace{}, d.fault(env.Value, "process.env is not an array")
 	}
-	place := envPlace{elements: d.elements(env.value), insert: env.value.start + 1}
+	place := envPlace{elements: jsontext.Elements(d.b, env.Value), insert: env.Value.Start + 1}
 	for _, e := range place.elements {
-		if d.b[e.start] != '"' {
+		if d.b[e.Start] != '"' {
 			return envPlace{}, d.fault(e, "an element of process.env is not a string")
 		}
-		place.insert = e.end
-		place.blank = d.blankBefore(e.start)
+		place.insert = e.End
+		place.blank = d.blankBefore(e.Start)
 	}
 	place.resume = place.insert
 	return place, nil
@@ -125,7 +126,7 @@ func (d *Doc) env() (envPlace, error) {
 // blankBefore is the white space that ends at i.
 func (d *Doc) blankBefore(i int) []byte {
 	start := i
-	for isBlank(d.b[start-1]) { // a { or [ stands before every member and element
+	for jsontext.IsBlank(d.b[start-1]) { // a { or [ stands before every member and element
 		start--
 	}
 	return d.b[start:i]

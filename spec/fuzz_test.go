@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 // FuzzParse checks that no annotations panic, that errors are faults in single
@@ -101,7 +102,7 @@ func FuzzDoc(f *testing.F) {
 		f.Add([]byte(text), "A=1", "B=\"\\\n\x01é")
 	}
 	f.Fuzz(func(t *testing.T, b []byte, v1, v2 string) {
-		if bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{")) > maxDepth {
+		if bytes.Count(b, []byte("["))+bytes.Count(b, []byte("{")) > jsontext.MaxDepth {
 			return // here the two scanners differ
 		}
 		checkScan(t, b)
@@ -166,15 +167,15 @@ func checkLiterals(t *testing.T, d, edited *Doc, vars []string) {
 	}
 	head := before.insert
 	if len(before.elements) > 0 {
-		head = before.elements[0].start
+		head = before.elements[0].Start
 	}
 	if !bytes.HasPrefix(edited.b, d.b[:head]) || !bytes.HasSuffix(edited.b, d.b[before.resume:]) {
 		t.Fatalf("%q came out as %q", d.b, edited.b)
 	}
 	for i, e := range before.elements {
-		literal := d.b[e.start:e.end]
-		text, _ := unquote(literal)
-		now := edited.b[after.elements[i].start:after.elements[i].end]
+		literal := d.b[e.Start:e.End]
+		text, _ := jsontext.Unquote(literal)
+		now := edited.b[after.elements[i].Start:after.elements[i].End]
 		if _, replaced := planMerge(vars).replacement(text); !replaced && !bytes.Equal(literal, now) {
 			t.Fatalf("the element %q became %q", literal, now)
 		}

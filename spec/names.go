@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 // maxVariable is the kernel's MAX_ARG_STRLEN: the longest NAME=value that
@@ -75,7 +76,7 @@ func isReserved(name string) bool {
 
 // isVariable is [A-Za-z_][A-Za-z0-9_]*.
 func isVariable(name string) bool {
-	return name != "" && !isDigit(name[0]) && only(name, "_")
+	return name != "" && !jsontext.IsDigit(name[0]) && only(name, "_")
 }
 
 // notVariable is the error for a key that cannot be a variable as it is.
@@ -88,7 +89,7 @@ func notVariable(name string) error {
 	}, strings.ToUpper(name))
 	if fits == "" || len(fits) > maxQuote {
 		fits = "NAME"
-	} else if isDigit(fits[0]) {
+	} else if jsontext.IsDigit(fits[0]) {
 		fits = "_" + fits
 	}
 	hint := ""
@@ -102,7 +103,7 @@ func notVariable(name string) error {
 func only(s, extra string) bool {
 	for i := range len(s) {
 		c := s[i]
-		if !isDigit(c) && !('a' <= c && c <= 'z') && !('A' <= c && c <= 'Z') && strings.IndexByte(extra, c) < 0 {
+		if !jsontext.IsDigit(c) && !('a' <= c && c <= 'z') && !('A' <= c && c <= 'Z') && strings.IndexByte(extra, c) < 0 {
 			return false
 		}
 	}

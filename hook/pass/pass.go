@@ -7,23 +7,23 @@
 // of them are none of our business; what that costs, every one of them pays.
 // Go initialises all packages that are linked in, used or not, in the order of
 // their import paths as far as their dependencies allow (Go specification,
-// "Program initialization"). This package imports next to nothing, so its init
-// runs before those of packages fast and main. It reads standard input, and
-// where that does not ask for secrets it answers and exits. Everything else,
-// every error included, it leaves to them.
+// "Program initialization"). This package imports only what comes first, no os
+// and no fmt, so its init runs before almost all others; a test holds it to
+// that. It reads standard input, and where that asks for nothing beyond doubt
+// it answers and exits. Everything else, every error included, it leaves to
+// packages fast and main, which read the contract in full.
 package pass
 
 import (
-	"io"
-	"os"
-	"strings"
+	"syscall"
 
-	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 // What was read from the command line and from standard input, for the
-// packages that go on from here. Command is empty where the command line is
-// not one of the plain ones: hook or precreate, and at most --config.
+// packages that go on from here. Command is empty, and nothing was read, where
+// the command line is not one of the plain ones: hook or precreate, and at most
+// --config.
 var (
 	Command string
 	Config  string
@@ -36,39 +36,68 @@ const MaxInput = 64 << 20
 
 func init() {
 	var ok bool
-	if Command, Config, ok = plain(os.Args); !ok {
+	if Command, Config, ok = plain(commandLine()); !ok {
 		Command = ""
 		return
 	}
-	var err error
-	if Input, err = io.ReadAll(io.LimitReader(os.Stdin, MaxInput+1)); err != nil || len(Input) > MaxInput {
+	// What cannot be read is not a document either; package fast says so.
+	Input = readAll(syscall.Stdin)
+	if len(Input) > MaxInput || !asksNothing(Input, Command == "hook") {
 		return
 	}
-	if !asksNothing(Input) {
-		return
+	if Command == "precreate" && !writeAll(syscall.Stdout, Input) {
+		syscall.Exit(1)
 	}
-	if Command == "precreate" {
-		if _, err := os.Stdout.Write(Input); err != nil {
-			return
-		}
-	}
-	os.Exit(0)
+	syscall.Exit(0)
 }
 
-// asksNothing reports whether doc, a config.json or a state, has annotations
-// and none of them is ours. A document without any tells nothing: a state may
-// leave them out.
-func asksNothing(input []byte) bool {
-	doc, err := spec.ParseDoc(input)
-	if err != nil {
+// asksNothing reports whether input, a config.json or a state, asks for
+// nothing beyond doubt. A state may leave the annotations out, so one without
+// them is in doubt. It may not err in the other direction: where it says yes,
+// package spec says so, too.
+func asksNothing(input []byte, state bool) bool {
+	var annotations []jsontext.Span
+	doubt := false
+	root, err := jsontext.Scan(input, func(m jsontext.Member) {
+		switch {
+		case string(m.Key.Of(input)) == `"annotations"`:
+			annotations = append(annotations, m.Value)
+		case !simple(m.Key.Of(input), "annotations"):
+			doubt = true
+		}
+	})
+	if err != nil || doubt || input[root.Start] != '{' || len(annotations) > 1 {
 		return false
 	}
-	annotations, err := doc.Annotations()
-	if err != nil || Command == "hook" && len(annotations) == 0 {
+	if len(annotations) == 0 {
+		return !state
+	}
+	if input[annotations[0].Start] != '{' {
 		return false
 	}
-	asked, err := spec.Parse(annotations)
-	return err == nil && asked.None()
+	members := jsontext.Members(input, annotations[0])
+	for _, m := range members {
+		if !simple(m.Key.Of(input), "secrets.oci") {
+			return false
+		}
+	}
+	return len(members) > 0 || !state
+}
+
+// simple reports whether a key's literal is plain ASCII, without escapes, and
+// does not contain word in any letter case.
+func simple(literal []byte, word string) bool {
+	for i, c := range literal {
+		if c == '\\' || c >= 0x80 {
+			return false
+		}
+		for j := 0; i+j < len(literal) && literal[i+j]|0x20 == word[j]|0x20; {
+			if j++; j == len(word) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // plain reads the command lines that are served here.
@@ -76,14 +105,63 @@ func plain(args []string) (command, config string, ok bool) {
 	if len(args) < 2 || args[1] != "hook" && args[1] != "precreate" {
 		return "", "", false
 	}
-	rest := args[2:]
-	switch len(rest) {
-	case 0:
+	const flag = "--config"
+	switch rest := args[2:]; {
+	case len(rest) == 0:
 		return args[1], "", true
-	case 1:
-		config, ok = strings.CutPrefix(rest[0], "--config=")
-	case 2:
-		config, ok = rest[1], rest[0] == "--config"
+	case len(rest) == 1 && len(rest[0]) > len(flag) && rest[0][:len(flag)+1] == flag+"=":
+		config = rest[0][len(flag)+1:]
+	case len(rest) == 2 && rest[0] == flag:
+		config = rest[1]
 	}
-	return args[1], config, ok && config != ""
+	return args[1], config, config != ""
+}
+
+// commandLine is os.Args, before package os has it; nil without a /proc.
+func commandLine() []string {
+	fd, err := syscall.Open("/proc/self/cmdline", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	line := readAll(fd)
+	_ = syscall.Close(fd) // only read from
+	var args []string
+	begin := 0
+	for i, c := range line {
+		if c == 0 {
+			args = append(args, string(line[begin:i]))
+			begin = i + 1
+		}
+	}
+	return args
+}
+
+// readAll reads to the end, or to one byte more than MaxInput.
+func readAll(fd int) []byte {
+	b := make([]byte, 0, 32<<10)
+	for len(b) <= MaxInput {
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := syscall.Read(fd, b[len(b):min(cap(b), MaxInput+1)])
+		if err == syscall.EINTR {
+			continue
+		}
+		if n <= 0 || err != nil {
+			break
+		}
+		b = b[:len(b)+n]
+	}
+	return b
+}
+
+func writeAll(fd int, b []byte) bool {
+	for len(b) > 0 {
+		n, err := syscall.Write(fd, b)
+		if err != nil && err != syscall.EINTR {
+			return false
+		}
+		b = b[max(n, 0):]
+	}
+	return true
 }

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package spec
+package jsontext
 
 import (
-	"bytes"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// unquote gives the text of a string literal that [scan] accepted. A surrogate
+// Unquote gives the text of a string literal that [Scan] accepted. A surrogate
 // without its other half becomes U+FFFD, as it does in every Go runtime; whole
 // tells that there was none.
-func unquote(literal []byte) (text string, whole bool) {
+func Unquote(literal []byte) (text string, whole bool) {
 	in := literal[1 : len(literal)-1]
-	i := bytes.IndexByte(in, '\\')
+	i := backslash(in)
 	if i < 0 {
 		return string(in), true
 	}
 	out := make([]byte, 0, len(in))
 	whole = true
-	for ; i >= 0; i = bytes.IndexByte(in, '\\') {
+	for ; i >= 0; i = backslash(in) {
 		out = append(out, in[:i]...)
 		c := in[i+1]
 		in = in[i+2:]
@@ -56,9 +55,19 @@ func unquote(literal []byte) (text string, whole bool) {
 	return string(append(out, in...)), whole
 }
 
-// appendQuoted appends s, which is UTF-8, as a string literal. Only what must
+// backslash is the index of the first \ in b; -1 where there is none.
+func backslash(b []byte) int {
+	for i, c := range b {
+		if c == '\\' {
+			return i
+		}
+	}
+	return -1
+}
+
+// AppendQuoted appends s, which is UTF-8, as a string literal. Only what must
 // be escaped is: a value that is easy to compare is easy to trust.
-func appendQuoted(b []byte, s string) []byte {
+func AppendQuoted(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -83,7 +92,7 @@ func appendQuoted(b []byte, s string) []byte {
 // hex is the value of a hexadecimal digit, or -1.
 func hex(c byte) rune {
 	switch {
-	case isDigit(c):
+	case IsDigit(c):
 		return rune(c - '0')
 	case 'a' <= c && c <= 'f':
 		return rune(c - 'a' + 10)

@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package spec
+// Package jsontext finds where things stand in a JSON text.
+//
+// It reads strictly by RFC 8259 and gives places instead of values, so that a
+// document can be changed in one place and stay as it is in all others.
+// encoding/json does neither: it forgets where a value stood. The package
+// imports nothing that is initialised late (no fmt, no strings), because the
+// containers that ask for nothing wait for no more than this; a test holds it
+// to that.
+package jsontext
 
 import (
-	"bytes"
-	"fmt"
+	"strconv"
 	"unicode/utf8"
 )
 
-// maxDepth bounds the scanner's recursion. A config.json nests about six deep.
-const maxDepth = 1000
+// MaxDepth bounds the scanner's recursion. A config.json nests about six deep.
+const MaxDepth = 1000
 
-// span is a range of bytes in a document.
-type span struct{ start, end int }
+// Span is a range of bytes in a document.
+type Span struct{ Start, End int }
 
-// member is one member of an object: the literals of its key and its value.
-type member struct{ key, value span }
+// Of gives the bytes.
+func (s Span) Of(b []byte) []byte { return b[s.Start:s.End] }
+
+// Member is one member of an object: the literals of its key and its value.
+type Member struct{ Key, Value Span }
 
 // syntaxError says where a text stops being JSON. It never quotes the text: an
 // environment is full of secrets.
@@ -24,39 +34,52 @@ type syntaxError struct {
 	problem string
 }
 
-func (e *syntaxError) Error() string { return fmt.Sprintf("byte %d: %s", e.offset, e.problem) }
+func (e *syntaxError) Error() string { return "byte " + strconv.Itoa(e.offset) + ": " + e.problem }
 
-// scanner reads one JSON text, strictly by RFC 8259, and gives the places of
-// what it finds instead of the values. encoding/json does neither: it forgets
-// where a value stood, and its initialisation and reflection cost more than the
-// whole of a run that has nothing to do.
+// scanner reads one JSON text.
 type scanner struct {
 	b     []byte
 	i     int // the next byte
 	depth int // open objects and arrays
 }
 
-// scan checks that b is exactly one JSON text in UTF-8 and gives the place of
+// Scan checks that b is exactly one JSON text in UTF-8 and gives the place of
 // its value. Where that is an object, visit (if not nil) gets its members in
 // the order they stand.
-func scan(b []byte, visit func(member)) (span, error) {
-	if bytes.HasPrefix(b, []byte("\xef\xbb\xbf")) {
-		return span{}, &syntaxError{0, "a byte order mark stands before the document"}
+func Scan(b []byte, visit func(Member)) (Span, error) {
+	if len(b) >= 3 && string(b[:3]) == "\xef\xbb\xbf" {
+		return Span{}, &syntaxError{0, "a byte order mark stands before the document"}
 	}
 	if !utf8.Valid(b) {
-		return span{}, &syntaxError{invalidAt(b), "not UTF-8"}
+		return Span{}, &syntaxError{invalidAt(b), "not UTF-8"}
 	}
 	s := scanner{b: b}
 	s.blank()
 	start := s.i
 	if err := s.value(visit); err != nil {
-		return span{}, err
+		return Span{}, err
 	}
 	end := s.i
 	if s.blank(); s.i < len(b) {
-		return span{}, s.fail("something follows the end of the document")
+		return Span{}, s.fail("something follows the end of the document")
 	}
-	return span{start, end}, nil
+	return Span{start, end}, nil
+}
+
+// Members are those of the object at place, in a text that [Scan] accepted.
+func Members(b []byte, place Span) []Member {
+	var members []Member
+	s := scanner{b: b, i: place.Start}
+	_ = s.object(func(m Member) { members = append(members, m) }) // it is well-formed
+	return members
+}
+
+// Elements are those of the array at place, in a text that [Scan] accepted.
+func Elements(b []byte, place Span) []Span {
+	var elements []Span
+	s := scanner{b: b, i: place.Start}
+	_ = s.array(func(e Span) { elements = append(elements, e) }) // it is well-formed
+	return elements
 }
 
 // invalidAt is the offset of the first byte of b that is not UTF-8.
@@ -81,13 +104,13 @@ func (s *scanner) fail(problem string) error {
 
 // blank skips white space.
 func (s *scanner) blank() {
-	for s.i < len(s.b) && isBlank(s.b[s.i]) {
+	for s.i < len(s.b) && IsBlank(s.b[s.i]) {
 		s.i++
 	}
 }
 
-// isBlank is the white space of JSON, and of an annotation's list.
-func isBlank(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+// IsBlank reports whether c is white space in JSON.
+func IsBlank(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
 
 // accept takes the next byte if it is c.
 func (s *scanner) accept(c byte) bool {
@@ -99,7 +122,7 @@ func (s *scanner) accept(c byte) bool {
 }
 
 // value takes one value of any kind.
-func (s *scanner) value(visit func(member)) error {
+func (s *scanner) value(visit func(Member)) error {
 	if s.i == len(s.b) {
 		return s.fail("")
 	}
@@ -110,7 +133,7 @@ func (s *scanner) value(visit func(member)) error {
 		return s.array(nil)
 	case c == '"':
 		return s.quoted()
-	case c == '-' || isDigit(c):
+	case c == '-' || IsDigit(c):
 		return s.number()
 	}
 	for _, word := range []string{"null", "true", "false"} {
@@ -126,25 +149,25 @@ func (s *scanner) value(visit func(member)) error {
 }
 
 // object takes an object whose { is next.
-func (s *scanner) object(visit func(member)) error {
+func (s *scanner) object(visit func(Member)) error {
 	return s.list('}', "want , or } after a member", func() error {
-		var m member
-		if m.key.start = s.i; s.i == len(s.b) || s.b[s.i] != '"' {
+		var m Member
+		if m.Key.Start = s.i; s.i == len(s.b) || s.b[s.i] != '"' {
 			return s.fail("want a key in double quotes")
 		}
 		if err := s.quoted(); err != nil {
 			return err
 		}
-		m.key.end = s.i
+		m.Key.End = s.i
 		if s.blank(); !s.accept(':') {
 			return s.fail("want : after a key")
 		}
 		s.blank()
-		m.value.start = s.i
+		m.Value.Start = s.i
 		if err := s.value(nil); err != nil {
 			return err
 		}
-		if m.value.end = s.i; visit != nil {
+		if m.Value.End = s.i; visit != nil {
 			visit(m)
 		}
 		return nil
@@ -152,14 +175,14 @@ func (s *scanner) object(visit func(member)) error {
 }
 
 // array takes an array whose [ is next.
-func (s *scanner) array(visit func(span)) error {
+func (s *scanner) array(visit func(Span)) error {
 	return s.list(']', "want , or ] after an element", func() error {
 		start := s.i
 		if err := s.value(nil); err != nil {
 			return err
 		}
 		if visit != nil {
-			visit(span{start, s.i})
+			visit(Span{start, s.i})
 		}
 		return nil
 	})
@@ -168,8 +191,8 @@ func (s *scanner) array(visit func(span)) error {
 // list takes what objects and arrays have in common, from the bracket that is
 // next to the closing one.
 func (s *scanner) list(closing byte, want string, item func() error) error {
-	if s.depth++; s.depth > maxDepth {
-		return s.fail(fmt.Sprintf("nested more than %d deep", maxDepth))
+	if s.depth++; s.depth > MaxDepth {
+		return s.fail("nested more than " + strconv.Itoa(MaxDepth) + " deep")
 	}
 	s.i++
 	s.blank()
@@ -214,10 +237,11 @@ func (s *scanner) escape() error {
 		return s.fail("")
 	}
 	if s.b[s.i] != 'u' {
-		if bytes.IndexByte([]byte(`"\/bfnrt`), s.b[s.i]) < 0 {
-			return s.fail("no such escape")
+		switch s.b[s.i] {
+		case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			return nil
 		}
-		return nil
+		return s.fail("no such escape")
 	}
 	for range 4 {
 		if s.i++; s.i == len(s.b) || hex(s.b[s.i]) < 0 {
@@ -247,10 +271,11 @@ func (s *scanner) number() error {
 // digits takes digits, at least one.
 func (s *scanner) digits() bool {
 	start := s.i
-	for s.i < len(s.b) && isDigit(s.b[s.i]) {
+	for s.i < len(s.b) && IsDigit(s.b[s.i]) {
 		s.i++
 	}
 	return s.i > start
 }
 
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+// IsDigit reports whether c is a decimal digit.
+func IsDigit(c byte) bool { return '0' <= c && c <= '9' }
