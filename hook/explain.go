@@ -136,6 +136,7 @@ func variables(c *cli.Context, asked spec.Asked, env []string) ([]explained, err
 	if asked.None() {
 		return nil, nil
 	}
+	start.LockMemory()
 	vars, err := newStart(c).Resolve(c.Context, asked)
 	if err != nil {
 		return nil, err

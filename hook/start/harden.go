@@ -9,10 +9,7 @@ import (
 )
 
 // Harden makes this process a place where values may pass through: it leaves
-// no core dump and is unreadable for other processes of its user. Where it may,
-// it also keeps its memory from being swapped; a rootless hook may not lock
-// more than RLIMIT_MEMLOCK, so there a value can reach the swap while the hook
-// runs (SECURITY.md).
+// no core dump and is unreadable for other processes of its user.
 func Harden() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fault.New(fault.Delivery, "", "make this process not dumpable: %w", err)
@@ -21,4 +18,13 @@ func Harden() error {
 		return fault.New(fault.Delivery, "", "forbid core dumps: %w", err)
 	}
 	return nil
+}
+
+// LockMemory keeps the memory of this process, from the moment it is used, out
+// of the swap. It is refused to a rootless hook, whose RLIMIT_MEMLOCK is less
+// than what any Go program reserves: there a value can reach the swap while the
+// hook runs (SECURITY.md). The filter does not call it: what it prints is
+// written to a disk.
+func LockMemory() {
+	_ = unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
 }

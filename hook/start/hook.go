@@ -64,6 +64,7 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 		return err
 	}
 	defer tracer.Close()
+	LockMemory()
 	vars, err := resolve(ctx, asked)
 	if err != nil || len(vars) == 0 {
 		return err
