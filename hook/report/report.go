@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
@@ -23,7 +24,7 @@ func Error(w io.Writer, err error) int {
 		_, _ = fmt.Fprintf(w, "oci-secrets: %s\n", line)
 	}
 	for _, hint := range fault.Hints(err) {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", reword(hint))
+		_, _ = fmt.Fprintf(w, "hint: %s\n", strings.Map(printable, reword(hint)))
 	}
 	return Code(err)
 }
@@ -48,7 +49,7 @@ func Lines(err error) []string {
 // printable keeps control characters, which a file or a server may have put
 // into a message, from a terminal.
 func printable(r rune) rune {
-	if r < ' ' || r == 0x7f {
+	if unicode.IsControl(r) {
 		return ' '
 	}
 	return r
