@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package fault_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// classes are the contract: the exit codes, and the words.
+var classes = map[fault.Class]string{
+	2:  "usage",
+	10: "bad annotation",
+	11: "not found",
+	12: "refused by the source",
+	13: "source unreachable",
+	14: "unreadable document",
+	15: "broken settings",
+	16: "cannot deliver",
+}
+
+func TestClasses(t *testing.T) {
+	for class, words := range classes {
+		if class.Error() != words {
+			t.Errorf("class %d is %q, want %q", int(class), class.Error(), words)
+		}
+		if got, ok := fault.ClassOf(fmt.Errorf("wrapped: %w", fault.New(class, "", "x"))); !ok || got != class {
+			t.Errorf("the class of %q is %v, %v", words, got, ok)
+		}
+	}
+	if got := fault.Class(99).Error(); got != "fault class 99" {
+		t.Errorf("an unknown class is %q", got)
+	}
+}
+
+func TestError(t *testing.T) {
+	err := fmt.Errorf("secret db: %w", fault.New(fault.Refused, "hint", "read %s: %w", "x", io.EOF))
+	if got := err.Error(); got != "secret db: read x: EOF" {
+		t.Errorf("the text is %q", got)
+	}
+	if !errors.Is(err, io.EOF) || !errors.Is(err, fault.Refused) || errors.Is(err, fault.Missing) {
+		t.Error("the cause and the class are not what the tree says")
+	}
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Class != fault.Refused || e.Hint != "hint" {
+		t.Errorf("got %+v", e)
+	}
+}
+
+func TestClassOf(t *testing.T) {
+	order := []fault.Class{fault.Usage, fault.Settings, fault.Annotation, fault.Document, fault.Delivery, fault.Unreachable, fault.Refused, fault.Missing}
+	if len(order) != len(classes) {
+		t.Fatal("a class is missing from the order")
+	}
+	for i, high := range order {
+		for _, low := range order[i:] {
+			err := errors.Join(fault.New(low, "", "low"), errors.New("none"), fmt.Errorf("x: %w", fault.New(high, "", "high")))
+			if got, ok := fault.ClassOf(err); !ok || got != high {
+				t.Errorf("of %v and %v, %v counts", high, low, got)
+			}
+		}
+	}
+	for _, err := range []error{nil, io.EOF, errors.Join(io.EOF, io.ErrUnexpectedEOF)} {
+		if got, ok := fault.ClassOf(err); ok {
+			t.Errorf("the class of %v is %v", err, got)
+		}
+	}
+}
+
+func TestHints(t *testing.T) {
+	inner := fault.New(fault.Missing, "inner", "x")
+	for name, tt := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"none":          {io.EOF, nil},
+		"nil":           {nil, nil},
+		"empty":         {fault.New(fault.Missing, "", "x"), nil},
+		"wrapped":       {fmt.Errorf("a: %w", inner), []string{"inner"}},
+		"outer first":   {fault.New(fault.Refused, "outer", "y: %w", inner), []string{"outer", "inner"}},
+		"joined, once":  {errors.Join(inner, io.EOF, fault.New(fault.Missing, "other", "z"), inner), []string{"inner", "other"}},
+		"several in %w": {fmt.Errorf("%w and %w", fault.New(fault.Missing, "1", "x"), fault.New(fault.Missing, "2", "y")), []string{"1", "2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, fault.Hints(tt.err)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
