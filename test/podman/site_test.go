@@ -62,9 +62,9 @@ func each(t *testing.T, modes []mode, test func(t *testing.T, m mode)) {
 // store is where one user's podman keeps everything. Tests share it, and with
 // it the image.
 type store struct {
-	dir      string
-	rootless bool
-	conf     string // containers.conf without hooks
+	dir    string
+	asUser bool   // it is the rootless user's
+	conf   string // containers.conf without hooks
 }
 
 var (
@@ -86,10 +86,11 @@ func openStore(t *testing.T, m mode) *store {
 	if s := stores[m.rootless]; s != nil {
 		return s
 	}
-	s := &store{rootless: m.rootless, dir: filepath.Join(base, map[bool]string{false: "root", true: "rootless"}[m.rootless])}
+	s := &store{asUser: m.rootless, dir: filepath.Join(base, map[bool]string{false: "root", true: "rootless"}[m.rootless])}
 	s.mkdir(t, s.dir, 0o755)
 	s.write(t, filepath.Join(s.dir, "storage.conf"), fmt.Sprintf(
-		"[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrunroot = %q\n", s.dir+"/graph", s.dir+"/run"), 0o644)
+		"[storage]\ndriver = \"overlay\"\ngraphroot = %q\nrootless_storage_path = %q\nrunroot = %q\n",
+		s.dir+"/graph", s.dir+"/graph", s.dir+"/run"), 0o644)
 	s.conf = filepath.Join(s.dir, "containers.conf")
 	s.write(t, s.conf, s.settings("runc", s.dir+"/nohooks"), 0o644)
 	s.mkdir(t, s.dir+"/nohooks", 0o755)
@@ -136,7 +137,7 @@ network_config_dir = %q
 func (s *store) argv(env []string, args ...string) []string {
 	argv := []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", holder.Process.Pid)}
 	home := "/root"
-	if s.rootless {
+	if s.asUser {
 		argv = append(argv, "setpriv", "--reuid", rootless.Uid, "--regid", rootless.Gid, "--init-groups")
 		home = rootless.HomeDir
 		env = append([]string{"XDG_RUNTIME_DIR=/run/user/" + rootless.Uid}, env...)
@@ -172,7 +173,7 @@ func (s *store) write(t *testing.T, path, text string, perm os.FileMode) {
 
 func (s *store) own(t *testing.T, path string) {
 	t.Helper()
-	if !s.rootless {
+	if !s.asUser {
 		return
 	}
 	uid, _ := strconv.Atoi(rootless.Uid)

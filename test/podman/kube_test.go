@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package podman
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oci-secrets/oci-secrets/test/rig"
+)
+
+const podFile = `apiVersion: v1
+kind: Pod
+metadata:
+  name: %s
+  annotations: {%s}
+spec:
+  hostNetwork: true
+  restartPolicy: Never
+  containers:
+  - {name: web, image: "` + image + `", imagePullPolicy: Never, command: [/payload, report]}
+  - {name: worker, image: "` + image + `", imagePullPolicy: Never, command: [/payload, report]}
+`
+
+// Podman gives a pod's annotations to each of its containers, but for the
+// infra container, and tells none of them its name. So a list for one
+// container cannot be understood, and both are refused.
+func TestKubePlay(t *testing.T) {
+	cases := []struct {
+		name, annotations string
+		flags             []string
+		refused           bool
+	}{
+		{name: "nothing"},
+		{name: "for the pod", annotations: `secrets.oci/from: "db, stripe"`},
+		{name: "by a flag", flags: []string{"--annotation=secrets.oci/from=db stripe"}},
+		{name: "for one container", annotations: `secrets.oci/from.web: db`, refused: true},
+		{name: "for the pod and for one", annotations: `secrets.oci/from: db, secrets.oci/from.web: stripe`, refused: true},
+		{name: "as podman generate kube writes it", annotations: `secrets.oci/from/web: db`, refused: true},
+		{name: "missing", annotations: `secrets.oci/from: absent`, refused: true},
+	}
+	each(t, []mode{root, rootCrun.pre(), user1Crun}, func(t *testing.T, m mode) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				s := newSite(t, m, three)
+				pod := s.pod(t)
+				file := s.dir + "/pod.yaml"
+				s.write(t, file, fmt.Sprintf(podFile, pod, c.annotations), 0o644)
+				r := s.podman(t, append(append([]string{"kube", "play"}, c.flags...), file)...)
+				if c.refused != (r.Code != 0) {
+					t.Errorf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+				}
+				for _, name := range []string{pod + "-web", pod + "-worker"} {
+					if c.refused {
+						if state := s.must(t, "inspect", "--format", "{{.State.Status}} {{.State.StartedAt}}", name); !strings.Contains(state, "0001-01-01") {
+							t.Errorf("%s: %s", name, state)
+						}
+						if out := s.podman(t, "logs", name); out.Stdout != "" {
+							t.Errorf("%s ran: %s", name, out.Stdout)
+						}
+						continue
+					}
+					s.must(t, "wait", name)
+					got := rig.ParseReport(t, s.must(t, "logs", name))
+					if c.name == "nothing" {
+						wantNone(t, got.Env, "DB_USER", "STRIPE_KEY")
+						continue
+					}
+					wantVar(t, got.Env, "DB_USER", "app")
+					wantVar(t, got.Env, "STRIPE_KEY", "sk_1")
+				}
+				infra := s.must(t, "pod", "inspect", "--format", "{{.InfraContainerID}}", pod)
+				if a := s.must(t, "inspect", "--format", "{{.Config.Annotations}}", infra); strings.Contains(a, "secrets.oci") {
+					t.Errorf("the infra container: %s", a)
+				}
+			})
+		}
+	})
+}
+
+// pod is the name of a new pod, which is removed when the test ends.
+func (s *site) pod(t *testing.T) string {
+	t.Helper()
+	name := filepath.Base(s.dir)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		argv := s.argv(s.env, "pod", "rm", "--force", "--ignore", "--time", "1", name)
+		if out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Errorf("podman pod rm %s: %v\n%s", name, err, out)
+		}
+	})
+	return name
+}
