@@ -20,8 +20,8 @@ const (
 
 // Find gives the path of the settings: path itself, else what
 // $OCI_SECRETS_CONFIG names, else, for a user who is not root on the host, the
-// file in the user's configuration directory if it is there, else the one in
-// /etc/oci-secrets. named says that somebody named it, so that it must exist.
+// one in oci-secrets below the user's configuration directory if there is such
+// a directory, else the one in /etc/oci-secrets. named says that somebody named it, so that it must exist.
 func Find(path string) (found string, named bool, err error) {
 	if path == "" {
 		path = os.Getenv(Env)

@@ -21,8 +21,12 @@ func nearest(key toml.Key) string {
 	return "the keys are " + strings.Join(known, ", ")
 }
 
-// keys lists the keys of a table, dotted, as the struct's tags have them.
+// keys lists the keys of a table, dotted, as the struct's tags have them; what
+// is no table has none.
 func keys(t reflect.Type, prefix string) []string {
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
 	var names []string
 	for f := range t.Fields() {
 		name, ok := f.Tag.Lookup("toml")
