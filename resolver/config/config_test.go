@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// canary stands for a token; nothing may ever print it.
+const canary = "hvs.canary-Kx7"
+
+// write makes a settings file of the given mode.
+func write(t *testing.T, text string, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+	return path
+}
+
+const full = `
+chain = ["dotenv", "vault"]
+deadline = "1m30s"
+allow_names = ["LD_PRELOAD", "PATH"]
+
+[vault]
+address = "https://vault.example:8200"
+mount = "kv"
+prefix = "containers/prod"
+ca_cert = "/ca.pem"
+namespace = "team"
+[vault.auth]
+method = "token"
+mount = "roles"
+token = "` + canary + `"
+token_file = "/token"
+role_id = "role"
+role_id_file = "/role-id"
+secret_id_file = "/secret-id"
+
+[dict]
+path = "/secrets"
+
+[dotenv]
+directory = "/env"
+lenient = true
+`
+
+// TestEveryKey reads a file that has them all, and sees each arrive.
+func TestEveryKey(t *testing.T) {
+	s, err := Load(write(t, full, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]any{
+		"chain": s.Chain, "deadline": s.Deadline.Duration, "allow_names": s.AllowNames,
+		"vault.address": s.Vault.Address, "vault.mount": s.Vault.Mount, "vault.prefix": s.Vault.Prefix,
+		"vault.ca_cert": s.Vault.CACert, "vault.namespace": s.Vault.Namespace,
+		"vault.auth.method": s.Vault.Auth.Method, "vault.auth.mount": s.Vault.Auth.Mount,
+		"vault.auth.token": s.Vault.Auth.Token.Reveal(), "vault.auth.token_file": s.Vault.Auth.TokenFile,
+		"vault.auth.role_id": s.Vault.Auth.RoleID, "vault.auth.role_id_file": s.Vault.Auth.RoleIDFile,
+		"vault.auth.secret_id_file": s.Vault.Auth.SecretIDFile,
+		"dict.path":                 s.Dict.Path, "dotenv.directory": s.Dotenv.Directory, "dotenv.lenient": s.Dotenv.Lenient,
+	}
+	want := map[string]any{
+		"chain": []string{"dotenv", "vault"}, "deadline": 90 * time.Second, "allow_names": []string{"LD_PRELOAD", "PATH"},
+		"vault.address": "https://vault.example:8200", "vault.mount": "kv", "vault.prefix": "containers/prod",
+		"vault.ca_cert": "/ca.pem", "vault.namespace": "team",
+		"vault.auth.method": "token", "vault.auth.mount": "roles",
+		"vault.auth.token": canary, "vault.auth.token_file": "/token",
+		"vault.auth.role_id": "role", "vault.auth.role_id_file": "/role-id", "vault.auth.secret_id_file": "/secret-id",
+		"dict.path": "/secrets", "dotenv.directory": "/env", "dotenv.lenient": true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, key := range keys(reflect.TypeFor[Settings](), "") {
+		if _, ok := want[key]; !ok {
+			t.Errorf("the key %s is not tested", key)
+		}
+	}
+}
+
+func TestTokenIsUnprintable(t *testing.T) {
+	s, err := Load(write(t, full, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(s)
+	text := fmt.Sprint(string(b), err)
+	for _, x := range []any{s, *s, s.Vault, *s.Vault, s.Vault.Auth, s.Vault.Auth.Token, struct{ a Auth }{s.Vault.Auth}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%p", "%w"} {
+			text += fmt.Errorf(verb, x).Error()
+		}
+	}
+	if strings.Contains(text, canary) || strings.Contains(text, fmt.Sprintf("%x", canary)) {
+		t.Errorf("the token is printed: %s", text)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	const all = "the keys are chain, deadline, allow_names, vault.address, vault.mount, vault.prefix, vault.ca_cert, vault.namespace, " +
+		"vault.auth.method, vault.auth.mount, vault.auth.token, vault.auth.token_file, vault.auth.role_id, vault.auth.role_id_file, " +
+		"vault.auth.secret_id_file, dict.path, dotenv.directory, dotenv.lenient"
+	tests := map[string]struct {
+		text  string
+		lines []string // behind "settings FILE: "
+		hints []string
+	}{
+		"a slip": {
+			"deadlin = \"5s\"", []string{`unknown key "deadlin"`}, []string{`did you mean "deadline"?`},
+		},
+		"a slip in a table": {
+			"[vault]\naddress = \"https://x\"\n[vault.auth]\nrole_di = \"x\"", []string{`unknown key "vault.auth.role_di"`}, []string{`did you mean "vault.auth.role_id"?`},
+		},
+		"nothing near": {
+			"xyzzy = 1", []string{`unknown key "xyzzy"`}, []string{all},
+		},
+		"several": {
+			"chian = []\n[dict]\npaht = \"x\"", []string{`unknown key "chian"`, `unknown key "dict.paht"`}, []string{`did you mean "chain"?`, `did you mean "dict.path"?`},
+		},
+		"an unknown table": {
+			"[dicts]\npath = \"x\"", []string{`unknown key "dicts"`, `unknown key "dicts.path"`}, []string{all, `did you mean "dict.path"?`},
+		},
+		"a duration without unit":     {"deadline = \"10\"", []string{`line 1, at "deadline": want a positive duration such as "10s"`}, nil},
+		"a duration that is a number": {"\ndeadline = 10", []string{`line 2, at "deadline": want a positive duration such as "10s"`}, nil},
+		"a negative duration":         {"deadline = \"-1s\"", []string{`line 1, at "deadline": want a positive duration such as "10s"`}, nil},
+		"no duration":                 {"deadline = \"0s\"", []string{`line 1, at "deadline": want a positive duration such as "10s"`}, nil},
+		"the wrong type":              {"chain = \"vault\"", []string{"the file does not have the form of settings"}, nil},
+		"no TOML":                     {"[vault\n", []string{`line 2: not valid TOML, or not the type that the key has`}, nil},
+		"a key twice":                 {"[dict]\npath = \"a\"\npath = \"b\"", []string{`line 3, at "dict.path": not valid TOML, or not the type that the key has`}, nil},
+		"not UTF-8":                   {"[dict]\npath = \"\xff\"", []string{`line 2, at "dict.path": not valid TOML, or not the type that the key has`}, nil},
+		"an unknown source": {
+			"chain = [\"valut\"]\n[dict]", []string{`chain names an unknown source "valut"`}, []string{"the sources are vault, dict, dotenv"},
+		},
+		"a source without a table": {
+			"chain = [\"dict\", \"vault\"]\n[dict]", []string{`chain names "vault", which is not configured`}, []string{"add a [vault] table, or take it out of chain"},
+		},
+		"a source twice": {
+			"chain = [\"dict\", \"dict\"]\n[dict]", []string{`chain names "dict" twice`}, nil,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, tt.text, 0o600)
+			s, err := Load(path)
+			if err == nil {
+				t.Fatalf("got %+v", s)
+			}
+			lines := strings.Split(err.Error(), "\n")
+			for i, l := range lines {
+				lines[i] = strings.TrimPrefix(l, "settings "+path+": ")
+			}
+			if diff := cmp.Diff(tt.lines, lines); diff != "" {
+				t.Errorf("errors (-want +got)\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.hints, fault.Hints(err)); diff != "" {
+				t.Errorf("hints (-want +got)\n%s", diff)
+			}
+			if c, _ := fault.ClassOf(err); c != fault.Settings {
+				t.Errorf("class %v", c)
+			}
+		})
+	}
+}
+
+// TestModes gives files that others could have written, or can read.
+func TestModes(t *testing.T) {
+	const tokenless = "[dict]\npath = \"/s\"\n"
+	const token = "[vault]\naddress = \"https://x\"\n[vault.auth]\nmethod = \"token\"\ntoken = \"" + canary + "\"\n"
+	for _, tt := range []struct {
+		text string
+		mode os.FileMode
+		hint string // "" where it is accepted
+	}{
+		{tokenless, 0o600, ""},
+		{tokenless, 0o644, ""},
+		{tokenless, 0o664, "chmod 0644 "},
+		{tokenless, 0o646, "chmod 0644 "},
+		{token, 0o600, ""},
+		{token, 0o640, ""},
+		{token, 0o644, "chmod 0640 "},
+		{token, 0o660, "chmod 0644 "},
+	} {
+		path := write(t, tt.text, tt.mode)
+		_, err := Load(path)
+		if tt.hint == "" {
+			if err != nil {
+				t.Errorf("mode %o: %v", tt.mode, err)
+			}
+			continue
+		}
+		if c, _ := fault.ClassOf(err); c != fault.Settings {
+			t.Errorf("mode %o: got %v, class %v", tt.mode, err, c)
+			continue
+		}
+		if diff := cmp.Diff([]string{tt.hint + path}, fault.Hints(err)); diff != "" {
+			t.Errorf("mode %o: hints (-want +got)\n%s", tt.mode, diff)
+		}
+		if strings.Contains(err.Error(), canary) {
+			t.Error("the error has the token")
+		}
+	}
+}
+
+func TestNamedFileMustExist(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nowhere.toml")
+	_, err := Load(path)
+	if c, _ := fault.ClassOf(err); c != fault.Settings || !strings.Contains(err.Error(), path) {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv(Env, path)
+	if _, err := Load(""); err == nil {
+		t.Error("a file that the environment names need not exist")
+	}
+	for _, other := range []string{t.TempDir(), "/dev/null"} {
+		if _, err := Load(other); !errors.Is(err, fault.Settings) {
+			t.Errorf("%s: got %v", other, err)
+		}
+	}
+}
+
+// TestPaths has paths that are relative, which are below the file's directory.
+func TestPaths(t *testing.T) {
+	path := write(t, `
+[dict]
+path = "my/secrets"
+[dotenv]
+directory = "../env"
+[vault]
+ca_cert = "ca.pem"
+[vault.auth]
+token_file = "token"
+role_id_file = "role"
+secret_id_file = "/abs/secret"
+`, 0o600)
+	s, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(path)
+	got := []string{s.Dict.Path, s.Dotenv.Directory, s.Vault.CACert, s.Vault.Auth.TokenFile, s.Vault.Auth.RoleIDFile, s.Vault.Auth.SecretIDFile}
+	want := []string{dir + "/my/secrets", filepath.Join(dir, "../env"), dir + "/ca.pem", dir + "/token", dir + "/role", "/abs/secret"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text         string
+		chain        []string
+		dict, dotenv string
+	}{
+		"all tables, in any order": {"[dotenv]\n[dict]\n[vault]", []string{"vault", "dict", "dotenv"}, "secrets", "env"},
+		"one table":                {"[dict]\npath = \"x.toml\"", []string{"dict"}, "x.toml", ""},
+		"an empty file":            {"", nil, "", ""},
+		"an empty chain":           {"chain = []\n[dict]", []string{}, "secrets", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, tt.text, 0o600)
+			s, err := Load(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.chain, s.Chain); diff != "" {
+				t.Errorf("chain (-want +got)\n%s", diff)
+			}
+			if s.Deadline.Duration != 10*time.Second {
+				t.Errorf("the deadline is %v", s.Deadline)
+			}
+			if (s.Dict != nil) != (tt.dict != "") || s.Dict != nil && s.Dict.Path != filepath.Join(filepath.Dir(path), tt.dict) {
+				t.Errorf("dict %+v", s.Dict)
+			}
+			if (s.Dotenv != nil) != (tt.dotenv != "") || s.Dotenv != nil && s.Dotenv.Directory != filepath.Join(filepath.Dir(path), tt.dotenv) {
+				t.Errorf("dotenv %+v", s.Dotenv)
+			}
+		})
+	}
+}
+
+func TestResolver(t *testing.T) {
+	s, err := Load(write(t, full, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var opened *Vault
+	r, err := s.Resolver(func(v *Vault) (resolver.Source, error) { opened = v; return named("vault"), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if opened != s.Vault || r.Chain.Name() != "dotenv, vault" || len(r.Pinned) != 3 || len(r.AllowNames) != 2 {
+		t.Errorf("got %+v", r)
+	}
+	for name, source := range r.Pinned {
+		if source.Name() != name {
+			t.Errorf("%s is %s", name, source.Name())
+		}
+	}
+	broken := errors.New("broken")
+	if _, err := s.Resolver(func(*Vault) (resolver.Source, error) { return nil, broken }); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type named string
+
+func (n named) Name() string { return string(n) }
+
+func (named) Get(context.Context, string, int) (*resolver.Secret, error) {
+	return nil, errors.New("not asked")
+}
+
+// FuzzSettings puts any text around a token. The file is accepted or refused,
+// and what is printed of it has no token.
+func FuzzSettings(f *testing.F) {
+	for _, text := range []string{
+		full, "", "[vault]", "chain = [", "deadline = \"1s\"\n", "x = \"\"\"", "x = '''", "[vault.auth]\nmethod = 1\n", "\xef\xbb\xbf", "vault = {", "a.b.c = 1\n", "[[vault]]\n", "# \\\n",
+	} {
+		f.Add(text, "")
+		f.Add("", text)
+		f.Add(text, text)
+	}
+	path := filepath.Join(f.TempDir(), "config.toml")
+	f.Fuzz(func(t *testing.T, before, after string) {
+		text := before + "\n[vault.auth]\ntoken = \"" + canary + "\"\n" + after
+		if strings.Contains(before+after, canary) {
+			return
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Load(path)
+		if err != nil {
+			if c, _ := fault.ClassOf(err); c != fault.Settings {
+				t.Errorf("class %v: %v", c, err)
+			}
+			if strings.Contains(fmt.Sprint(err, fault.Hints(err)), canary) {
+				t.Errorf("the error has the token: %v", err)
+			}
+			return
+		}
+		if strings.Contains(fmt.Sprintf("%+v %+v %#v", s, s.Vault, s.Vault), canary) {
+			t.Error("the settings print the token")
+		}
+	})
+}
