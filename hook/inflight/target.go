@@ -33,7 +33,8 @@ const stageHint = "in the createContainer and startContainer stages a hook runs 
 // A container's init is a child of the runtime, and the runtime is an ancestor
 // of its hooks; the init lives in a mount namespace of its own. No other
 // process has both properties: the host's pid 1 and a stranger are not
-// children of the runtime, and a sibling of the runtime shares its mounts. The
+// children of the runtime, nor is another container's init, whose runtime has
+// gone or is another one; and a sibling of the runtime shares its mounts. The
 // namespaces also tell the stages where the pid means nothing here
 // (runtime-spec, config.md, "POSIX-platform Hooks").
 func Find(pid int) (*Target, error) {
@@ -84,6 +85,9 @@ func (t *Target) check() error {
 	if ours == theirs {
 		return notTheContainers(t.pid, "it shares this hook's mount namespace")
 	}
+	if adopted(parent, ours) {
+		return notTheContainers(t.pid, "the runtime that runs this hook is not its parent")
+	}
 	return nil
 }
 
@@ -103,6 +107,52 @@ func isAncestor(pid int) bool {
 			return false
 		}
 		at = next
+	}
+	return false
+}
+
+// adopted reports whether parent, an ancestor of this process, has the target
+// by adoption. Pid 1 and shims adopt the inits of containers whose runtime has
+// gone, and they are above every hook. Between a runtime and its hook there may
+// be wrappers (a shell, timeout(1)); the runtime is told from those by its own
+// container, which is a child with mounts of its own.
+func adopted(parent int, mounts string) bool {
+	for at := os.Getppid(); at != parent; {
+		if parent == 1 || hasContainer(at, mounts) {
+			return true
+		}
+		next, err := parentOf(at)
+		if err != nil {
+			return true
+		}
+		at = next
+	}
+	return false
+}
+
+// hasContainer reports whether a child of pid is in another mount namespace
+// than the given one. Where that cannot be told, it may be. The children of a
+// process are listed by the thread that has made them.
+func hasContainer(pid int, mounts string) bool {
+	dir := "/proc/" + strconv.Itoa(pid) + "/task"
+	threads, err := os.ReadDir(dir)
+	if err != nil {
+		return true
+	}
+	for _, thread := range threads {
+		children, err := os.ReadFile(dir + "/" + thread.Name() + "/children") // needs CONFIG_PROC_CHILDREN
+		if err != nil {
+			if _, gone := os.Stat(dir + "/" + thread.Name()); gone != nil {
+				continue // only the thread ended
+			}
+			return true
+		}
+		for child := range strings.FieldsSeq(string(children)) {
+			theirs, err := os.Readlink("/proc/" + child + "/ns/mnt")
+			if err == nil && theirs != mounts || errors.Is(err, fs.ErrPermission) {
+				return true
+			}
+		}
 	}
 	return false
 }
