@@ -243,9 +243,39 @@ func TestHookKilled(t *testing.T) {
 		if _, ran := rig.ReadReport(t, file); ran {
 			t.Error("the program ran")
 		}
-		if pids := ours(b.Config, b.ID); pids != nil {
-			t.Errorf("processes %d remain", pids)
+		rig.Eventually(t, "hook and tracer end", func() bool { return ours(b.Config, b.ID) == nil })
+	})
+}
+
+// TestHookKilledAnytime kills the hook at random moments. Either it was done,
+// and the program gets its secret, or the container is refused.
+func TestHookKilledAnytime(t *testing.T) {
+	runtimes(t, func(t *testing.T, name string) {
+		ran := 0
+		for range 20 {
+			value := rig.Canary()
+			r := rig.NewRuntime(t, name)
+			b, file := marking(t, "createRuntime", value, "mark")
+			_, wait := begin(t, r.Argv("create", "--bundle", b.Dir, b.ID)...)
+			rig.Eventually(t, "the hook runs, or ran", func() bool {
+				return ours(b.Config, b.ID) != nil
+			})
+			time.Sleep(time.Duration(rand.Int64N(int64(8 * time.Millisecond))))
+			for _, pid := range ours(b.Config, "") {
+				_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+			}
+			if wait() != 0 {
+				if _, ran := rig.ReadReport(t, file); ran {
+					t.Fatal("the program ran")
+				}
+			} else {
+				r.Start(t, b)
+				has(t, rig.AwaitReport(t, file).Env, "SECRET", value)
+				ran++
+			}
+			rig.Eventually(t, "hook and tracer end", func() bool { return ours(b.Config, b.ID) == nil })
 		}
+		t.Logf("%d of 20 ran", ran)
 	})
 }
 

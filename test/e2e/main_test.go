@@ -20,7 +20,12 @@ import (
 // base is where everything of this run is: bundles, state, programs.
 var base string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == subreaperArg {
+		os.Exit(adopt(os.Args[2:]))
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "oci-secrets-e2e-")
