@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == subreaperArg {
 		os.Exit(adopt(os.Args[2:]))
 	}
+	if len(os.Args) > 3 && os.Args[1] == threadArg {
+		os.Exit(execInThread(os.Args[2], os.Args[3:]))
+	}
 	os.Exit(run(m))
 }
 
