@@ -91,7 +91,7 @@ func configFlag() cli.Flag {
 // startCommand is one of the two commands that a container's start waits for.
 func startCommand(name, usage, description string) *cli.Command {
 	return &cli.Command{
-		Name: name, Usage: usage, Description: description, OnUsageError: usageError,
+		Name: name, Usage: usage, Description: description, OnUsageError: usageError, HideHelpCommand: true,
 		Flags: []cli.Flag{configFlag()},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {

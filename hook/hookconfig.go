@@ -19,7 +19,9 @@ func hookConfigCommand() *cli.Command {
 		ArgsUsage: "podman|runc",
 		Description: "podman: a file for a directory of containers.conf's hooks_dir.\n" +
 			"runc: the \"hooks\" member for a bundle's config.json; crun takes the same.",
-		OnUsageError: usageError,
+		OnUsageError:    usageError,
+		HideHelpCommand: true,
+		BashComplete:    words("podman", "runc"),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "path", Usage: "the `BINARY` that the engine runs (default: this one)"},
 			&cli.StringFlag{Name: "config", Usage: "the settings `FILE` that the hook reads"},

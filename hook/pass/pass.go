@@ -114,7 +114,9 @@ func plain(args []string) (command, config string, ok bool) {
 	case len(rest) == 2 && rest[0] == flag:
 		config = rest[1]
 	}
-	return args[1], config, config != ""
+	// What looks like a flag is left to the command line, which knows --help and
+	// a shell's question for completions.
+	return args[1], config, config != "" && config[0] != '-'
 }
 
 // commandLine is os.Args, before package os has it; nil without a /proc.

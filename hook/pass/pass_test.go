@@ -91,6 +91,8 @@ func TestPlain(t *testing.T) {
 		{"oci-secrets hook --config=", "", "", false},
 		{"oci-secrets hook --config", "", "", false},
 		{"oci-secrets hook --confi=x", "", "", false},
+		{"oci-secrets hook --config --generate-bash-completion", "", "", false},
+		{"oci-secrets hook --config=-x", "", "", false},
 		{"oci-secrets hook --help", "", "", false},
 		{"oci-secrets hook a b c", "", "", false},
 		{"oci-secrets explain", "", "", false},
