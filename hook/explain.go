@@ -28,7 +28,8 @@ func explainCommand() *cli.Command {
 			"   oci-secrets explain --annotation secrets.oci/from='db stripe#API_KEY'\n" +
 			"   oci-secrets explain --bundle /run/containers/web --json\n" +
 			"   oci-secrets explain --bundle . --offline      # grammar and settings alone",
-		OnUsageError: usageError,
+		OnUsageError:    usageError,
+		HideHelpCommand: true,
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.StringFlag{Name: "bundle", Usage: "read annotations and environment from `DIR`/config.json"},
@@ -70,11 +71,7 @@ func explain(c *cli.Context) error {
 	if err := start.Harden(); err != nil {
 		return err
 	}
-	annotations, env, err := subject(c)
-	if err != nil {
-		return err
-	}
-	asked, err := spec.Parse(annotations)
+	asked, env, err := subject(c)
 	if err != nil {
 		return err
 	}
@@ -99,36 +96,39 @@ func explain(c *cli.Context) error {
 	return e.table(c.App.Writer)
 }
 
-// subject is what is to be explained: annotations, and the environment that the
-// container has without secrets.
-func subject(c *cli.Context) (annotations map[string]string, env []string, err error) {
+// subject is what is to be explained: what is asked for, and the environment
+// that the container has without secrets.
+func subject(c *cli.Context) (asked spec.Asked, env []string, err error) {
 	bundle, pairs := c.String("bundle"), c.StringSlice("annotation")
 	if (bundle == "") == (len(pairs) == 0) {
-		return nil, nil, report.Usage("explain takes either --bundle or --annotation")
+		return spec.Asked{}, nil, report.Usage("explain takes either --bundle or --annotation")
 	}
 	if bundle != "" {
-		doc, err := start.ReadBundle(bundle)
+		doc, annotations, err := start.ReadBundle(bundle)
 		if err != nil {
-			return nil, nil, err
+			return spec.Asked{}, nil, err
 		}
-		if annotations, err = doc.Annotations(); err != nil {
-			return nil, nil, err
+		if asked, err = spec.Parse(annotations); err != nil || asked.None() {
+			return asked, nil, err
 		}
-		env, err = doc.Env()
-		return annotations, env, err
+		if env, err = doc.Env(); err != nil {
+			return spec.Asked{}, nil, fmt.Errorf("the config.json of %s: %w", bundle, err)
+		}
+		return asked, env, nil
 	}
-	annotations = map[string]string{}
+	annotations := map[string]string{}
 	for _, p := range pairs {
 		key, value, ok := strings.Cut(p, "=")
 		if !ok {
-			return nil, nil, report.Usage("--annotation %q: want KEY=VALUE, such as secrets.oci/from=db", p)
+			return spec.Asked{}, nil, report.Usage("--annotation %q: want KEY=VALUE, such as secrets.oci/from=db", p)
 		}
 		if _, twice := annotations[key]; twice {
-			return nil, nil, report.Usage("--annotation %q is given twice; list several names in one value", key)
+			return spec.Asked{}, nil, report.Usage("--annotation %q is given twice; list several names in one value", key)
 		}
 		annotations[key] = value
 	}
-	return annotations, nil, nil
+	asked, err = spec.Parse(annotations)
+	return asked, nil, err
 }
 
 // variables resolves what is asked for and keeps all but the values.

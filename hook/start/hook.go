@@ -97,23 +97,24 @@ func bundleAnnotations(bundle string) (map[string]string, error) {
 	if bundle == "" {
 		return nil, fault.New(fault.Document, "", "the state has neither annotations nor a bundle")
 	}
-	doc, err := ReadBundle(bundle)
-	if err != nil {
-		return nil, err
-	}
-	return doc.Annotations()
+	_, annotations, err := ReadBundle(bundle)
+	return annotations, err
 }
 
-// ReadBundle reads the config.json of a bundle.
-func ReadBundle(dir string) (*spec.Doc, error) {
+// ReadBundle reads the config.json of a bundle, and the annotations in it.
+func ReadBundle(dir string) (*spec.Doc, map[string]string, error) {
 	path := filepath.Join(dir, "config.json")
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fault.New(fault.Document, "", "read the bundle: %w", err)
+		return nil, nil, fault.New(fault.Document, "", "read the bundle: %w", err)
 	}
 	doc, err := spec.ParseDoc(b)
 	if err != nil {
-		return nil, fault.New(fault.Document, "", "read %s: %w", path, err)
+		return nil, nil, fault.New(fault.Document, "", "read %s: %w", path, err)
 	}
-	return doc, nil
+	annotations, err := doc.Annotations()
+	if err != nil {
+		return nil, nil, fault.New(fault.Document, "", "read %s: %w", path, err)
+	}
+	return doc, annotations, nil
 }

@@ -4,6 +4,7 @@ package start
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
@@ -20,7 +21,7 @@ func (s *Start) Precreate(ctx context.Context, config []byte) ([]byte, error) {
 	}
 	annotations, err := doc.Annotations()
 	if err != nil {
-		return nil, err
+		return nil, fault.New(fault.Document, "", "read config.json on standard input: %w", err)
 	}
 	asked, err := spec.Parse(annotations)
 	if err != nil {
@@ -33,5 +34,9 @@ func (s *Start) Precreate(ctx context.Context, config []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return doc.WithEnv(resolver.Env(vars))
+	amended, err := doc.WithEnv(resolver.Env(vars))
+	if err != nil {
+		return nil, fmt.Errorf("amend config.json: %w", err)
+	}
+	return amended, nil
 }
