@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/oci-secrets/oci-secrets/test/rig"
+)
+
+var update = flag.Bool("update", false, "write the scripts' expectations")
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	rig.Cleanup()
+	os.Exit(code)
+}
+
+// TestScripts runs the real binary, and not main in this process: most of what
+// containers wait for happens before main.
+//
+//	fails CODE PROGRAM [ARGUMENT ...]   runs a program that must exit with CODE
+//
+// $BIN is the binary; it is on the path, too.
+func TestScripts(t *testing.T) {
+	binary := rig.Binary(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       *update,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("BIN", binary)
+			env.Setenv("PATH", filepath.Dir(binary)+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"fails": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) < 2 {
+					ts.Fatalf("usage: fails CODE PROGRAM [ARGUMENT ...]")
+				}
+				want, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				var exit *exec.ExitError
+				if err := ts.Exec(args[1], args[2:]...); !errors.As(err, &exit) || exit.ExitCode() != want {
+					ts.Fatalf("want exit code %d, got %v", want, err)
+				}
+			},
+		},
+	})
+}
