@@ -20,7 +20,7 @@ type Log struct {
 // /dev of their own with a log socket in it.
 func (r *Runtime) Log(tb testing.TB) *Log {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "log") // short: a socket's path has 107 bytes
+	dir, err := os.MkdirTemp("", "log") //nolint:usetesting // short: a socket's path has 107 bytes
 	if err != nil {
 		tb.Fatal(err)
 	}
