@@ -110,6 +110,25 @@ func TestCanaryDebugLog(t *testing.T) {
 	})
 }
 
+// Engines and runtimes drop what a successful hook says, but for crun, which
+// can be told not to. There is nothing to drop.
+func TestSilent(t *testing.T) {
+	each(t, every, func(t *testing.T, m mode) {
+		s := newSite(t, m, three)
+		said, wrapper := s.vol+"/said", s.dir+"/wrapper"
+		redirect := "2>>"
+		if !m.precreate { // there, standard output is config.json
+			redirect = ">>" + said + " " + redirect
+		}
+		s.write(t, wrapper, "#!/bin/sh\nexec "+rig.Binary(t)+" \"$@\" "+redirect+said+"\n", 0o755)
+		s.install(t, wrapper, s.config)
+		wantVar(t, s.run(t, from("db")).Env, "DB_USER", "app")
+		if b, err := os.ReadFile(said); err != nil || len(b) > 0 {
+			t.Errorf("the hook said %q (%v)", b, err)
+		}
+	})
+}
+
 type hits map[string]bool
 
 func (h hits) note(canary, place, text string) {
