@@ -51,7 +51,8 @@ func TestFailureAtExec(t *testing.T) {
 		},
 		{
 			// An init that is written in Go needs the call itself.
-			"a filter that lets no stack grow", "rt_sigprocmask", []string{rig.Crun},
+			"a filter that lets no stack grow", "rt_sigprocmask",
+			[]string{rig.Crun},
 			func(b *rig.Bundle) {
 				p := seccomp()
 				p.Syscalls[0].Names = slices.DeleteFunc(p.Syscalls[0].Names, func(n string) bool { return n == "rt_sigprocmask" })

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "oci-secrets-e2e-")
 	if err == nil {
-		err = os.Chmod(dir, 0o755) //nolint:gosec // a user namespace's root must pass
+		err = os.Chmod(dir, 0o755) // a user namespace's root must pass
 	}
 	if err == nil {
 		err = os.Setenv("TMPDIR", dir)
