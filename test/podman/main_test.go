@@ -109,12 +109,12 @@ func setUp() error {
 func tearDown() error {
 	var left []string
 	for _, s := range stores {
-		out, err := s.command(nil, "ps", "--all", "--external", "--format", "{{.Names}} {{.Status}}").CombinedOutput()
+		out, err := s.command("ps", "--all", "--external", "--format", "{{.Names}} {{.Status}}").CombinedOutput()
 		if err != nil || len(bytes.TrimSpace(out)) > 0 {
 			left = append(left, fmt.Sprintf("a container (%v): %s", err, out))
 		}
-		_ = s.command(nil, "pod", "rm", "--force", "--all", "--time", "0").Run()
-		_ = s.command(nil, "rm", "--force", "--all", "--time", "0").Run()
+		_ = s.command("pod", "rm", "--force", "--all", "--time", "0").Run()
+		_ = s.command("rm", "--force", "--all", "--time", "0").Run()
 	}
 	if holder != nil && holder.Process != nil {
 		// Podman's own process that keeps a user's namespace stays.

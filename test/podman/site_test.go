@@ -72,7 +72,7 @@ var (
 	stores    = map[bool]*store{}
 )
 
-// Image has the payload, a shell, and a variable of its own.
+// image has the payload, a shell, and a variable of its own.
 const image = "localhost/test:latest"
 
 // infraImage is the program of a pod's infra container.
@@ -106,7 +106,7 @@ func openStore(t *testing.T, m mode) *store {
 	archive := filepath.Join(s.dir, "image.tar")
 	rig.MustRun(t, "tar", "-C", tree, "-cf", archive, ".")
 	for name, cmd := range map[string]string{image: `CMD ["/payload","report"]`, infraImage: `CMD ["/payload","wait","/report"]`} {
-		out, err := s.command(nil, "import", "--change", "ENV FROM_IMAGE=image", "--change", cmd, archive, name).CombinedOutput()
+		out, err := s.command("import", "--change", "ENV FROM_IMAGE=image", "--change", cmd, archive, name).CombinedOutput()
 		if err != nil {
 			t.Fatalf("podman import: %v\n%s", err, out)
 		}
@@ -148,8 +148,8 @@ func (s *store) argv(env []string, args ...string) []string {
 }
 
 // command is for set-up and clean-up, where a test's context has ended.
-func (s *store) command(env []string, args ...string) *exec.Cmd {
-	argv := s.argv(env, args...)
+func (s *store) command(args ...string) *exec.Cmd {
+	argv := s.argv(nil, args...)
 	return exec.Command("timeout", append([]string{"60"}, argv...)...)
 }
 
@@ -200,7 +200,7 @@ func newSite(t *testing.T, m mode, have secrets) *site {
 	t.Helper()
 	s := &site{store: openStore(t, m), mode: m}
 	var err error
-	if s.dir, err = os.MkdirTemp(base, "site-"); err != nil {
+	if s.dir, err = os.MkdirTemp(base, "site-"); err != nil { //nolint:usetesting // t.TempDir is closed to other users
 		t.Fatal(err)
 	}
 	s.vol, s.config = s.dir+"/vol", s.dir+"/settings/config.toml"
@@ -282,8 +282,8 @@ func (s *site) name(t *testing.T) string {
 
 // wait is the arguments of a container that reports into the volume and then
 // waits for its end.
-func (s *site) wait(args ...string) []string {
-	return append(append([]string{"--volume", s.vol + ":/vol"}, args...), image, rig.PayloadPath, "wait", "/vol/report")
+func (s *site) wait() []string {
+	return []string{"--volume", s.vol + ":/vol", image, rig.PayloadPath, "wait", "/vol/report"}
 }
 
 // report waits for the report of a [site.wait] container and takes it away.
