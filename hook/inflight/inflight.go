@@ -116,6 +116,7 @@ func (t *Target) explain(status tracer.Status, why string) error {
 	switch status {
 	case tracer.Gone:
 		return fault.New(fault.Document, "", "process %d: %s", t.pid, why)
+	case tracer.Attached, tracer.Forbidden: // below; the first is no failure
 	case tracer.TooLarge:
 		return fault.New(fault.Annotation, "ask for fewer or smaller secrets, or raise the container's RLIMIT_STACK", "process %d: %s", t.pid, why)
 	}
@@ -133,8 +134,8 @@ func pack(pid int, vars []string) []byte {
 		size += len(v) + 1
 	}
 	b := make([]byte, 0, tracer.HeaderSize+size)
-	b = binary.LittleEndian.AppendUint32(b, uint32(pid))  //nolint:gosec // a pid has 22 bits
-	b = binary.LittleEndian.AppendUint32(b, uint32(size)) //nolint:gosec // bounded by the annotation contract
+	b = binary.LittleEndian.AppendUint32(b, uint32(pid))  // a pid has 22 bits
+	b = binary.LittleEndian.AppendUint32(b, uint32(size)) // bounded by the annotation contract
 	for _, v := range vars {
 		b = append(append(b, v...), 0)
 	}

@@ -17,9 +17,9 @@ import (
 )
 
 // spawn starts a program that lives until the test ends.
-func spawn(t *testing.T, path string, args ...string) *exec.Cmd {
+func spawn(t *testing.T, path string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -57,7 +57,7 @@ func (t *tracer) deliver() error {
 	if err := t.setRegisters(regs); err != nil {
 		return wrap("move the stack pointer", err)
 	}
-	if err := ptrace(syscall.PTRACE_DETACH, t.pid, 0, uintptr(held)); err != nil && err != syscall.ESRCH {
+	if err := ptrace(syscall.PTRACE_DETACH, t.pid, uintptr(held)); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return wrap("detach", err)
 	}
 	return nil
@@ -132,7 +132,7 @@ func (t *tracer) growStack(im *image, regs *registers, addr uint64) (held int, e
 // cannot be blocked, so one that comes in between is held for the detach.
 func (t *tracer) nextSyscallStop(held *int) error {
 	for {
-		if err := ptrace(syscall.PTRACE_SYSCALL, t.pid, 0, 0); err != nil && err != syscall.ESRCH {
+		if err := ptrace(syscall.PTRACE_SYSCALL, t.pid, 0); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return wrap("run to a system call", err)
 		}
 		_, status, err := wait(t.pid)
@@ -183,7 +183,7 @@ func (t *tracer) registers() (*registers, error) {
 	if err := ptraceData(ptraceGetRegSet, t.pid, ntPRStatus, unsafe.Pointer(&iov)); err != nil {
 		return nil, err
 	}
-	if r.abi = abiOf(runtime.GOARCH, int(iov.Len)); r.abi == nil { //nolint:gosec // at most maxRegs
+	if r.abi = abiOf(runtime.GOARCH, int(iov.Len)); r.abi == nil { // at most maxRegs
 		return nil, errors.New("a program for an unknown machine, with " + strconv.FormatUint(iov.Len, 10) + " bytes of registers")
 	}
 	return r, nil

@@ -36,7 +36,7 @@ func (im *image) rebuild(vars []byte) (rebuilt, error) {
 	if err != nil || argc > uint64(len(im.data)/w) {
 		return rebuilt{}, errLayout
 	}
-	env := int(argc) + 2 //nolint:gosec // bounded by the image's length above
+	env := int(argc) + 2 // bounded by the image's length above
 	if v, err := im.word(env - 1); err != nil || v != 0 {
 		return rebuilt{}, errLayout
 	}
@@ -86,7 +86,7 @@ func (im *image) rebuild(vars []byte) (rebuilt, error) {
 		}
 	}
 
-	size := uint64((auxEnd + fresh) * w)       //nolint:gosec // small
+	size := uint64((auxEnd + fresh) * w)       // small
 	need := size + uint64(len(vars))           // strings directly above the block
 	if need+16 > im.sp || im.sp-need > im.sp { // a 32-bit stack is never this low
 		return rebuilt{}, errLayout
@@ -97,7 +97,7 @@ func (im *image) rebuild(vars []byte) (rebuilt, error) {
 	out.block = append(out.block, im.data[:env*w]...)
 	pointer := func(v int) {
 		out.block = append(out.block, make([]byte, w)...)
-		im.abi.store(out.block[len(out.block)-w:], out.strings+uint64(offsets[v])) //nolint:gosec // offsets are not negative
+		im.abi.store(out.block[len(out.block)-w:], out.strings+uint64(offsets[v])) // offsets are not negative
 	}
 	for i, v := range by {
 		if v < 0 {

@@ -48,8 +48,8 @@ func wait(tid int) (int, syscall.WaitStatus, error) {
 	}
 }
 
-func ptrace(request, tid int, addr, data uintptr) error {
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, uintptr(request), uintptr(tid), addr, data, 0, 0)
+func ptrace(request, tid int, data uintptr) error {
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_PTRACE, uintptr(request), uintptr(tid), 0, data, 0, 0)
 	if errno != 0 {
 		return errno
 	}

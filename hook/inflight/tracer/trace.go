@@ -40,13 +40,13 @@ func (t *tracer) seize() error {
 			if seized[tid] {
 				continue
 			}
-			err := ptrace(ptraceSeize, tid, 0, options)
+			err := ptrace(ptraceSeize, tid, options)
 			switch {
 			case err == nil || tracedByUs(tid): // or begun by a thread that was seized
 				seized[tid] = true
 				more = true
-			case err == syscall.ESRCH && tid != t.pid: // the thread ended
-			case err == syscall.ESRCH:
+			case errors.Is(err, syscall.ESRCH) && tid != t.pid: // the thread ended
+			case errors.Is(err, syscall.ESRCH):
 				return &failure{Gone, errEnded}
 			default:
 				return fail(Forbidden, "trace the container's process", err)
@@ -84,13 +84,13 @@ func (t *tracer) resume(tid int, status syscall.WaitStatus) {
 	sig := status.StopSignal()
 	switch {
 	case event(status) == 0:
-		_ = ptrace(syscall.PTRACE_CONT, tid, 0, uintptr(sig))
+		_ = ptrace(syscall.PTRACE_CONT, tid, uintptr(sig))
 	case event(status) == eventStop && sig != syscall.SIGTRAP:
-		_ = ptrace(ptraceListen, tid, 0, 0)
+		_ = ptrace(ptraceListen, tid, 0)
 	case event(status) == eventStop && !threadOf(t.pid, tid):
 		// A process, not a thread, that was cloned without SIGCHLD.
-		_ = ptrace(syscall.PTRACE_DETACH, tid, 0, 0)
+		_ = ptrace(syscall.PTRACE_DETACH, tid, 0)
 	default:
-		_ = ptrace(syscall.PTRACE_CONT, tid, 0, 0)
+		_ = ptrace(syscall.PTRACE_CONT, tid, 0)
 	}
 }
