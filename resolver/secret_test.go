@@ -47,18 +47,20 @@ func holders() map[string]any {
 		"pointer":          &v,
 		"exported field":   struct{ V resolver.Value }{v},
 		"unexported field": struct{ v resolver.Value }{v},
-		"deeply":           struct{ s []struct{ m map[string]resolver.Value } }{[]struct{ m map[string]resolver.Value }{{map[string]resolver.Value{"k": v}}}},
-		"embedded":         struct{ resolver.Value }{v},
-		"slice":            []resolver.Value{v},
-		"array":            [1]resolver.Value{v},
-		"map":              map[string]resolver.Value{"k": v},
-		"map key":          map[resolver.Value]string{v: "k"},
-		"any":              []any{v},
-		"secret":           &resolver.Secret{Source: "dict", Entries: []resolver.Entry{{Key: "K", Value: v}}},
-		"variable":         resolver.Variable{Name: "K", Value: v},
-		"error":            valueError{v},
-		"wrapped":          fmt.Errorf("wrapped: %w", valueError{v}),
-		"joined":           errors.Join(errors.New("x"), valueError{v}),
+		"deeply": struct {
+			s []struct{ m map[string]resolver.Value }
+		}{[]struct{ m map[string]resolver.Value }{{map[string]resolver.Value{"k": v}}}},
+		"embedded": struct{ resolver.Value }{v},
+		"slice":    []resolver.Value{v},
+		"array":    [1]resolver.Value{v},
+		"map":      map[string]resolver.Value{"k": v},
+		"map key":  map[resolver.Value]string{v: "k"},
+		"any":      []any{v},
+		"secret":   &resolver.Secret{Source: "dict", Entries: []resolver.Entry{{Key: "K", Value: v}}},
+		"variable": resolver.Variable{Name: "K", Value: v},
+		"error":    valueError{v},
+		"wrapped":  fmt.Errorf("wrapped: %w", valueError{v}),
+		"joined":   errors.Join(errors.New("x"), valueError{v}),
 	}
 }
 
@@ -78,8 +80,8 @@ func TestValueIsUnprintable(t *testing.T) {
 			check("Sprint", fmt.Sprint(x))
 			check("Sprintln", fmt.Sprintln(x))
 			check("an argument too many", fmt.Sprintf(strings.Repeat("x", 1), x)) //nolint:govet // on purpose
-			check("a width", fmt.Sprintf("%*d", x, 1))                             //nolint:govet // on purpose
-			check("an index", fmt.Sprintf("%[2]*[1]d", x, x))                      //nolint:govet // on purpose
+			check("a width", fmt.Sprintf("%*d", x, 1))                            //nolint:govet // on purpose
+			check("an index", fmt.Sprintf("%[2]*[1]d", x, x))                     //nolint:govet // on purpose
 
 			b, err := json.Marshal(x)
 			check("json", fmt.Sprint(string(b), err))
