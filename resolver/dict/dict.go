@@ -125,7 +125,7 @@ func (s *Source) readDir(d *dict) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()                      // only read from
+	defer func() { _ = root.Close() }()     // only read from
 	list, err := fs.ReadDir(root.FS(), ".") // sorted, so that errors are the same every time
 	if err != nil {
 		return fault.New(fault.Refused, "", "%s cannot be listed", s.path)

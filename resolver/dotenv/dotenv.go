@@ -62,7 +62,7 @@ func (s *Source) Get(_ context.Context, name string, version int) (*resolver.Sec
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close() // only read from
+	defer func() { _ = root.Close() }() // only read from
 
 	files := []string{name + ".env", name + "/.env"}
 	if name == "" {

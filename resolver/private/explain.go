@@ -58,6 +58,7 @@ func kind(m fs.FileMode) string {
 		return "a named pipe"
 	case fs.ModeSocket:
 		return "a socket"
+	default:
+		return "a device"
 	}
-	return "a device"
 }

@@ -122,7 +122,7 @@ func read(f *os.File, err error, name string, want rule) ([]byte, error) {
 	if err != nil {
 		return nil, explain(name, err)
 	}
-	defer f.Close() // only read from
+	defer func() { _ = f.Close() }() // only read from
 	info, err := f.Stat()
 	if err != nil {
 		return nil, explain(name, err)

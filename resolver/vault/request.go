@@ -132,7 +132,7 @@ func (s *Source) ask(ctx context.Context, what string, hidden []string, send fun
 		select {
 		case <-ctx.Done():
 			return answer{}, s.ended(ctx, what, last, time.Since(start))
-		case <-time.After(wait - rand.N(wait/2)): //nolint:gosec // jitter
+		case <-time.After(wait - rand.N(wait/2)): // jitter
 		}
 	}
 }

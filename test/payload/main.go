@@ -10,7 +10,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -36,7 +38,7 @@ func main() {
 
 func run() error {
 	environ, err := os.ReadFile("/proc/self/environ")
-	if err != nil && !os.IsNotExist(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	r := Report{

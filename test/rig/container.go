@@ -37,7 +37,7 @@ func (r *Runtime) Delete(tb testing.TB, b *Bundle) {
 func (b *Bundle) Out(tb testing.TB) string {
 	tb.Helper()
 	dir := tb.TempDir()
-	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // the container's user is any
+	if err := os.Chmod(dir, 0o777); err != nil { // the container's user is any
 		tb.Fatal(err)
 	}
 	b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{

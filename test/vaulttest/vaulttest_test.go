@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		fmt.Println(s.process.Pid, s.dir)
+		_, _ = fmt.Fprintln(os.Stdout, s.process.Pid, s.dir)
 		select {} // until killed
 	}
 	os.Exit(m.Run())
