@@ -35,7 +35,10 @@ var holder *exec.Cmd
 // rootless is the user of the rootless engine.
 var rootless *user.User
 
-const userPrefix = "oci-sec-"
+const (
+	userPrefix = "oci-sec-"            // and the pid of the test run
+	basePrefix = "oci-secrets-podman-" // with the user's home below it
+)
 
 // namespace prepares the mount namespace, says so, and waits for its end.
 const namespace = `
@@ -70,7 +73,7 @@ func TestMain(m *testing.M) {
 func setUp() error {
 	removeStaleUsers()
 	var err error
-	if base, err = os.MkdirTemp("", "oci-secrets-podman-"); err != nil {
+	if base, err = os.MkdirTemp("", basePrefix); err != nil {
 		return err
 	}
 	if err := os.Chmod(base, 0o755); err != nil {
@@ -263,8 +266,8 @@ func removeStaleUsers() {
 		if !ok || err != nil {
 			continue
 		}
-		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
-			continue
+		if _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
+			continue // that run goes on
 		}
 		f := strings.Split(rest, ":")
 		uid, err := strconv.ParseUint(f[1], 10, 32)
@@ -275,5 +278,8 @@ func removeStaleUsers() {
 			}
 		}
 		_ = removeUser(name)
+		if dir := filepath.Dir(f[4]); strings.HasPrefix(filepath.Base(dir), basePrefix) {
+			_ = os.RemoveAll(dir)
+		}
 	}
 }
