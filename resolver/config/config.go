@@ -142,7 +142,7 @@ func asSettings(err error) error {
 func (s *Settings) parse(text []byte) error {
 	meta, err := toml.Decode(string(text), s)
 	if err != nil {
-		return s.syntaxError(err)
+		return s.syntaxError(text, err)
 	}
 	var errs []error
 	for _, key := range meta.Undecoded() {
@@ -153,10 +153,10 @@ func (s *Settings) parse(text []byte) error {
 
 // syntaxError says where the text is wrong, and not what it says there: that
 // may be a token.
-func (s *Settings) syntaxError(err error) error {
+func (s *Settings) syntaxError(text []byte, err error) error {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
-		return s.errorf("", "the file does not have the form of settings")
+		return s.errorf("", "%s", wrongType(text))
 	}
 	at := fmt.Sprintf("line %d", pe.Position.Line)
 	if pe.LastKey != "" {

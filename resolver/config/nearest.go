@@ -3,6 +3,7 @@
 package config
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"strings"
@@ -44,4 +45,60 @@ func keys(t reflect.Type, prefix string) []string {
 		names = append(names, prefix+name)
 	}
 	return names
+}
+
+// wrongType says which key has a value of another type than it should. The TOML
+// package knows it and tells only the types.
+func wrongType(text []byte) string {
+	var tree map[string]any
+	if _, err := toml.Decode(string(text), &tree); err == nil {
+		if key, want := mismatch(tree, reflect.TypeFor[Settings](), ""); key != "" {
+			return fmt.Sprintf("%q must be %s", key, want)
+		}
+	}
+	return "the file does not have the form of settings"
+}
+
+// mismatch finds the first key below v that is not of the type that t has for
+// it. What reads its own text is left out: those errors name the key.
+func mismatch(v any, t reflect.Type, key string) (at, want string) {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if _, own := reflect.New(t).Interface().(encoding.TextUnmarshaler); own {
+		return "", ""
+	}
+	ok := true
+	switch t.Kind() {
+	case reflect.String:
+		_, ok = v.(string)
+		want = "a string"
+	case reflect.Bool:
+		_, ok = v.(bool)
+		want = "true or false"
+	case reflect.Slice:
+		var list []any
+		list, ok = v.([]any)
+		for _, e := range list {
+			_, isString := e.(string)
+			ok = ok && isString
+		}
+		want = "an array of strings"
+	default: // a table
+		var table map[string]any
+		table, ok = v.(map[string]any)
+		want = "a table"
+		for f := range t.Fields() {
+			name := f.Tag.Get("toml")
+			if inner, is := table[name]; is {
+				if at, want := mismatch(inner, f.Type, strings.TrimPrefix(key+"."+name, ".")); at != "" {
+					return at, want
+				}
+			}
+		}
+	}
+	if ok {
+		return "", ""
+	}
+	return key, want
 }
