@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -70,7 +71,7 @@ var (
 )
 
 // Binary builds oci-secrets and gives its path.
-func Binary(tb testing.TB) string { return compile(tb, "./hook", "amd64") }
+func Binary(tb testing.TB) string { return compile(tb, "./hook", runtime.GOARCH) }
 
 // Payload builds the containers' program for goarch, static.
 func Payload(tb testing.TB, goarch string) string { return compile(tb, "./test/payload", goarch) }
