@@ -68,7 +68,7 @@ func mismatch(v any, t reflect.Type, key string) (at, want string) {
 	if _, own := reflect.New(t).Interface().(encoding.TextUnmarshaler); own {
 		return "", ""
 	}
-	ok := true
+	var ok bool
 	switch t.Kind() {
 	case reflect.String:
 		_, ok = v.(string)
