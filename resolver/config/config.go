@@ -29,8 +29,12 @@ import (
 )
 
 // defaultDeadline is for everything that one start does: login, reads,
-// retries and delivery. Engines wait longer than that.
-const defaultDeadline = 10 * time.Second
+// retries and delivery. maxDeadline keeps it below what podman is told to wait
+// for the hook (install/podman.go), so that it is our message that ends a start.
+const (
+	defaultDeadline = 10 * time.Second
+	maxDeadline     = 50 * time.Second
+)
 
 // Settings are what the operator decides. The names of the fields are the
 // keys of the file.
@@ -232,6 +236,14 @@ func (s *Settings) check() error {
 			errs = append(errs, s.errorf("add a ["+name+"] table, or take it out of chain", "chain names %q, which is not configured", name))
 		case slices.Contains(s.Chain[:i], name):
 			errs = append(errs, s.errorf("", "chain names %q twice", name))
+		}
+	}
+	if s.Deadline.Duration > maxDeadline {
+		errs = append(errs, s.errorf("engines do not wait longer for a container's start", "deadline is %v, more than %v", s.Deadline, maxDeadline))
+	}
+	for _, name := range s.AllowNames {
+		if spec.CheckName(name, s.AllowNames) != nil {
+			errs = append(errs, s.errorf("list each variable by its whole name", "allow_names has %q, which is not a variable name", name))
 		}
 	}
 	return errors.Join(errs...)

@@ -163,6 +163,12 @@ func TestLoadRefuses(t *testing.T) {
 		"a source twice": {
 			"chain = [\"dict\", \"dict\"]\n[dict]", []string{`chain names "dict" twice`}, nil,
 		},
+		"a deadline above the engines'": {
+			"deadline = \"51s\"\n[dict]", []string{"deadline is 51s, more than 50s"}, []string{"engines do not wait longer for a container's start"},
+		},
+		"a pattern among the allowed names": {
+			"allow_names = [\"PATH\", \"LD_*\"]\n[dict]", []string{`allow_names has "LD_*", which is not a variable name`}, []string{"list each variable by its whole name"},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
