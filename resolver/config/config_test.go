@@ -38,7 +38,7 @@ func write(t *testing.T, text string, mode os.FileMode) string {
 
 const full = `
 chain = ["dotenv", "vault"]
-deadline = "1m30s"
+deadline = "40s"
 allow_names = ["LD_PRELOAD", "PATH"]
 
 [vault]
@@ -81,7 +81,7 @@ func TestEveryKey(t *testing.T) {
 		"dict.path":                 s.Dict.Path, "dotenv.directory": s.Dotenv.Directory, "dotenv.lenient": s.Dotenv.Lenient,
 	}
 	want := map[string]any{
-		"chain": []string{"dotenv", "vault"}, "deadline": 90 * time.Second, "allow_names": []string{"LD_PRELOAD", "PATH"},
+		"chain": []string{"dotenv", "vault"}, "deadline": 40 * time.Second, "allow_names": []string{"LD_PRELOAD", "PATH"},
 		"vault.address": "https://vault.example:8200", "vault.mount": "kv", "vault.prefix": "containers/prod",
 		"vault.ca_cert": "/ca.pem", "vault.namespace": "team",
 		"vault.auth.method": "token", "vault.auth.mount": "roles",

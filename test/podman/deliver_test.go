@@ -95,7 +95,7 @@ func TestOptions(t *testing.T) {
 				for _, a := range c.args {
 					args = append(args, strings.ReplaceAll(a, "SCRIPT", script))
 				}
-				got := rig.ParseReport(t, s.must(t, append(args, image, rig.PayloadPath, "report")...))
+				got := s.reported(t, append(args, image, rig.PayloadPath, "report")...)
 				wantVar(t, got.Env, "DB_USER", "app")
 				wantVar(t, got.Env, "DB_PASSWORD", "hunter2")
 				if got.UID != c.uid {

@@ -17,7 +17,7 @@ func TestExec(t *testing.T) {
 		name := s.name(t)
 		s.must(t, append([]string{"run", "--detach", "--name", name, from("db web")}, s.wait()...)...)
 		wantVar(t, s.report(t).Env, "FROM_IMAGE", "secret")
-		got := rig.ParseReport(t, s.must(t, "exec", name, rig.PayloadPath, "report"))
+		got := s.reported(t, "exec", name, rig.PayloadPath, "report")
 		wantNone(t, got.Env, "DB_USER", "DB_PASSWORD")
 		wantVar(t, got.Env, "FROM_IMAGE", "image")
 	})

@@ -12,7 +12,9 @@ package podman
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -31,6 +33,9 @@ var base string
 
 // holder keeps the mount namespace while no container runs in it.
 var holder *exec.Cmd
+
+// mountPoint says that /var/lib/containers is only made to be mounted on.
+var mountPoint bool
 
 // rootless is the user of the rootless engine.
 var rootless *user.User
@@ -79,6 +84,8 @@ func setUp() error {
 	if err := os.Chmod(base, 0o755); err != nil {
 		return err
 	}
+	_, err = os.Stat("/var/lib/containers")
+	mountPoint = errors.Is(err, fs.ErrNotExist)
 	name := userPrefix + strconv.Itoa(os.Getpid())
 	home := filepath.Join(base, "home")
 	if out, err := exec.Command("useradd", "--create-home", "--home-dir", home, name).CombinedOutput(); err != nil {
@@ -144,6 +151,9 @@ func tearDown() error {
 	}
 	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || base != "" && bytes.Contains(mounts, []byte(base)) {
 		left = append(left, "a mount below "+base)
+	}
+	if mountPoint {
+		_ = os.Remove("/var/lib/containers")
 	}
 	if base != "" {
 		if err := os.RemoveAll(base); err != nil {
