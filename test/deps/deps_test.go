@@ -10,11 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	// A cached result of this test is only good for these as they are now.
-	_ "github.com/oci-secrets/oci-secrets/hook/inflight/tracer"
-	_ "github.com/oci-secrets/oci-secrets/hook/pass"
-	_ "github.com/oci-secrets/oci-secrets/resolver"
 )
 
 const module = "github.com/oci-secrets/oci-secrets/"
