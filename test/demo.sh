@@ -105,7 +105,11 @@ say "What the container would get"
 show "$oci_secrets" explain --config "$work/settings/config.toml" --bundle "$work/bundle"
 
 say "Run it"
-show "$runc" --root "$work/state" run --detach --bundle "$work/bundle" demo </dev/null >"$work/output" 2>&1
+echo "$ runc run --detach --bundle ./bundle demo"
+"$runc" --root "$work/state" run --detach --bundle "$work/bundle" demo </dev/null >"$work/output" 2>&1 || {
+	cat "$work/output" >&2
+	exit 1
+}
 until [[ -s $work/out/report ]]; do
 	[[ $("$runc" --root "$work/state" state demo | grep '"status"') == *running* ]] || { cat "$work/output" >&2; exit 1; }
 	sleep 0.05
