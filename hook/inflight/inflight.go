@@ -97,6 +97,7 @@ func (tr *Tracer) Deliver(ctx context.Context, vars []string) error {
 		return fault.New(fault.Delivery, "", "the tracer did not take hold of process %d in time: %w", tr.target.pid, ctx.Err())
 	}
 	if len(answer) > 1 {
+		_ = tr.cmd.Wait() // what it held is let go or dead only then
 		return tr.target.explain(tracer.Status(answer[0]), string(answer[1:]))
 	}
 	return fault.New(fault.Delivery, "", "the tracer ended without a word: %w", errors.Join(err, writeErr, tr.cmd.Wait()))
@@ -118,7 +119,13 @@ func (t *Target) explain(status tracer.Status, why string) error {
 		return fault.New(fault.Document, "", "process %d: %s", t.pid, why)
 	case tracer.Attached, tracer.Forbidden: // below; the first is no failure
 	case tracer.TooLarge:
-		return fault.New(fault.Annotation, "ask for fewer or smaller secrets, or raise the container's RLIMIT_STACK", "process %d: %s", t.pid, why)
+		return fault.New(fault.Annotation, "ask for fewer or smaller secrets; or raise RLIMIT_STACK, of the container or, where the runtime sets that after its hooks, of the runtime",
+			"process %d: %s", t.pid, why)
+	case tracer.Unlocked:
+		return fault.New(fault.Delivery, "raise RLIMIT_MEMLOCK for the engine, or ask for fewer or smaller secrets", "the tracer cannot %s", why)
+	}
+	if by := tracerOf(t.pid); by != "0" {
+		return fault.New(fault.Delivery, "list the hook once, under createRuntime or prestart", "process %d is traced by process %s already", t.pid, by)
 	}
 	hint := otherwise
 	if b, err := os.ReadFile("/proc/sys/kernel/yama/ptrace_scope"); err == nil && len(b) > 0 && b[0] == '3' {

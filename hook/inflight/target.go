@@ -49,11 +49,16 @@ func Find(pid int) (*Target, error) {
 		return nil, fault.New(fault.Delivery, stageHint, "process %d runs this hook itself, it does not wait for it", pid)
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		if os.Getppid() == 1 {
-			return nil, fault.New(fault.Delivery, stageHint, "there is no process %d where this hook runs", pid)
-		}
+	switch {
+	case err == nil:
+	case errors.Is(err, unix.ESRCH) && os.Getppid() == 1:
+		return nil, fault.New(fault.Delivery, stageHint, "there is no process %d where this hook runs", pid)
+	case errors.Is(err, unix.ESRCH):
 		return nil, notTheContainers(pid, "it does not exist")
+	case errors.Is(err, unix.EINVAL):
+		return nil, notTheContainers(pid, "it is a thread")
+	default: // before Linux 5.3, or behind a seccomp filter that does not know the call
+		return nil, fault.New(fault.Delivery, otherwise, "hold process %d by a pidfd: %w", pid, err)
 	}
 	t := &Target{pid, os.NewFile(uintptr(fd), "pidfd")}
 	if err := t.check(); err != nil {
@@ -170,6 +175,16 @@ func parentOf(pid int) (int, error) {
 		return 0, errors.New("no parent in /proc/PID/stat")
 	}
 	return strconv.Atoi(fields[1])
+}
+
+// tracerOf is the pid of the process that traces pid; "0" for none.
+func tracerOf(pid int) string {
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	_, rest, _ := strings.Cut(string(b), "\nTracerPid:")
+	if fields := strings.Fields(rest); len(fields) > 0 {
+		return fields[0]
+	}
+	return "0"
 }
 
 // machines are the beginnings of the names of programs that run a container in

@@ -4,10 +4,12 @@ package e2e
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -27,38 +29,63 @@ func TestThread(t *testing.T) {
 				t.Fatal(err)
 			}
 			value := rig.Canary()
-			b := bundle(t, "", value)
-			file := filepath.Join(t.TempDir(), "report")
-			// This test is the runtime: the parent of the init, which has
-			// mounts of its own, and of the hook.
-			cmd := exec.CommandContext(t.Context(), self, threadArg, when, rig.Payload(t, "amd64"), "mark", file)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-			in, err := cmd.StdinPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			out, err := cmd.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-				t.Errorf("the init is not ready: %v", err)
-			}
-			if res := hook(t, b, stateOf(t, b, cmd.Process.Pid)); res.Code != 0 {
-				t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
-			}
-			if err := in.Close(); err != nil {
-				t.Error(err)
-			}
-			if err := cmd.Wait(); err != nil {
-				t.Fatal(err)
-			}
-			has(t, rig.AwaitReport(t, file).Env, "SECRET", value)
+			out := byHand(t, bundle(t, "", value), self, threadArg, when, "/usr/bin/env")
+			has(t, strings.Split(out, "\n"), "SECRET", value)
 		})
 	}
+}
+
+// TestRelay has an init whose threads never last, so that a list of them is old
+// when it is read.
+func TestRelay(t *testing.T) {
+	rig.NeedRoot(t)
+	t.Parallel()
+	relay := filepath.Join(t.TempDir(), "relay")
+	rig.MustRun(t, "gcc", "-O2", "-pthread", "-o", relay, "testdata/relay.c")
+	value := rig.Canary()
+	b := bundle(t, "", value)
+	for range 200 {
+		has(t, strings.Split(byHand(t, b, relay, "/usr/bin/env"), "\n"), "SECRET", value)
+	}
+}
+
+// byHand runs an init as a runtime would: this test is the parent of the init,
+// which has mounts of its own, and of the hook. The init says that it is ready
+// and executes its program at the end of its input; what the program prints is
+// returned.
+func byHand(t *testing.T, b *rig.Bundle, init ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), init[0], init[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(pipe)
+	if _, err := out.ReadString('\n'); err != nil {
+		t.Errorf("the init is not ready: %v", err)
+	}
+	if res := hook(t, b, stateOf(t, b, cmd.Process.Pid)); res.Code != 0 {
+		t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
+	}
+	if err := in.Close(); err != nil {
+		t.Error(err)
+	}
+	printed, err := io.ReadAll(out)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(printed)
 }
 
 const threadArg = "exec-in-thread"

@@ -139,6 +139,8 @@ func (t *tracer) nextSyscallStop(held *int) error {
 		switch {
 		case err != nil:
 			return wrap("wait for a system call", err)
+		case status.Signaled() && status.Signal() == syscall.SIGSYS:
+			return cannotGrow("a seccomp filter kills the process for it")
 		case !status.Stopped():
 			return errEnded
 		case status.StopSignal() == sysStop:

@@ -62,6 +62,13 @@ func tracedByUs(tid int) bool {
 	return err == nil && v == strconv.Itoa(syscall.Getpid())
 }
 
+// isDead reports whether a thread has ended, its number still being listed or
+// not.
+func isDead(tid int) bool {
+	state, err := procField(tid, "status", "State:")
+	return err != nil || state == "Z" || state == "X"
+}
+
 // threadOf reports whether tid is a thread of pid.
 func threadOf(pid, tid int) bool {
 	var st syscall.Stat_t

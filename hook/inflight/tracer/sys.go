@@ -15,6 +15,7 @@ import (
 // (include/uapi/linux/{ptrace,prctl,elf,wait}.h).
 const (
 	ptraceSeize      = 0x4206
+	ptraceInterrupt  = 0x4207
 	ptraceListen     = 0x4208
 	ptraceGetSigMask = 0x420a
 	ptraceSetSigMask = 0x420b

@@ -4,6 +4,7 @@ package tracer
 
 import (
 	"errors"
+	"strconv"
 	"syscall"
 )
 
@@ -24,36 +25,97 @@ type tracer struct {
 	pid       int
 	container string // for the log
 	vars      []byte // "NAME=value" strings, each ended by NUL, in locked memory
+
+	held map[int]syscall.WaitStatus // threads that stand still, and their stop
 }
+
+// maxRounds is far above what the threads of a runtime's init need.
+const maxRounds = 1000
 
 // seize attaches to every thread of the process. The exec may come from any of
 // them: only a traced thread reports it, so an untraced one would run bare.
+//
+// Threads come and go while they are listed, and a listing may miss some. So
+// each one is made to stand still: a process all of whose threads stand can
+// begin no more of them, and it has them all when their number is the one that
+// the kernel counts. They go on together then, in resumeAll.
 func (t *tracer) seize() error {
-	seized := map[int]bool{}
-	for more := true; more; {
-		more = false
+	t.held = map[int]syscall.WaitStatus{}
+	for range maxRounds {
 		tids, err := numbers(procPath(t.pid, "task"))
 		if err != nil {
 			return &failure{Gone, errEnded}
 		}
+		fresh := false
 		for _, tid := range tids {
-			if seized[tid] {
+			if _, ok := t.held[tid]; ok {
 				continue
 			}
-			err := ptrace(ptraceSeize, tid, options)
-			switch {
-			case err == nil || tracedByUs(tid): // or begun by a thread that was seized
-				seized[tid] = true
-				more = true
-			case errors.Is(err, syscall.ESRCH) && tid != t.pid: // the thread ended
-			case errors.Is(err, syscall.ESRCH):
-				return &failure{Gone, errEnded}
-			default:
-				return fail(Forbidden, "trace the container's process", err)
+			fresh = true
+			if err := t.hold(tid); err != nil {
+				return err
 			}
 		}
+		count, err := procField(t.pid, "status", "Threads:")
+		if err != nil {
+			return &failure{Gone, errEnded}
+		}
+		if !fresh && count == strconv.Itoa(len(t.held)) {
+			return nil
+		}
+	}
+	return &failure{Forbidden, errors.New("trace the container's process: its threads come and go too fast")}
+}
+
+// hold seizes a thread and waits until it stands still. One that ended
+// meanwhile is left to the next listing.
+func (t *tracer) hold(tid int) error {
+	err := ptrace(ptraceSeize, tid, options)
+	switch {
+	case err == nil:
+		if err := ptrace(ptraceInterrupt, tid, 0); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fail(Forbidden, "stop the container's process", err)
+		}
+	case tracedByUs(tid): // begun by a thread that was seized, and standing from the first
+	case isDead(tid) && tid == t.pid:
+		return &failure{Gone, errEnded}
+	case isDead(tid):
+		return nil
+	default:
+		return fail(Forbidden, "trace the container's process", err)
+	}
+	_, status, err := wait(tid)
+	switch {
+	case err != nil || !status.Stopped():
+		if tid == t.pid {
+			return &failure{Gone, errEnded}
+		}
+	case event(status) == syscall.PTRACE_EVENT_EXEC:
+		return &failure{Gone, errors.New("it does not wait for this hook, it runs another program already")}
+	default:
+		t.held[tid] = status
 	}
 	return nil
+}
+
+// resumeAll lets the threads go on.
+func (t *tracer) resumeAll() {
+	for tid, status := range t.held {
+		t.resume(tid, status)
+	}
+	t.held = nil
+}
+
+// release lets a process go that should not have been seized.
+func (t *tracer) release() {
+	for tid, status := range t.held {
+		sig := 0
+		if event(status) == 0 {
+			sig = int(status.StopSignal())
+		}
+		_ = ptrace(syscall.PTRACE_DETACH, tid, uintptr(sig))
+	}
+	t.held = nil
 }
 
 // waitForExec lets the process run until its exec and delivers there.
@@ -68,8 +130,12 @@ func (t *tracer) waitForExec() error {
 			if tid == t.pid {
 				return errEnded
 			}
-		case event(status) == syscall.PTRACE_EVENT_EXEC:
-			return t.deliver()
+		case event(status) == syscall.PTRACE_EVENT_EXEC && tid == t.pid:
+			err := t.deliver()
+			if errors.Is(err, syscall.ESRCH) {
+				return errEnded // killed by somebody else, at that moment
+			}
+			return err
 		default:
 			t.resume(tid, status)
 		}

@@ -55,8 +55,9 @@ const Argv0 = "oci-secrets-tracer"
 // never worth collecting; a crash must not print goroutines and arguments.
 var Env = []string{marker + "=1", "GOTRACEBACK=none", "GOMAXPROCS=1", "GOGC=off"}
 
-// marker is the variable that tells: a command line can be read by packages
-// that are initialised later, the environment can be read by syscall.
+// marker is the variable that tells, together with the name: package syscall
+// has the environment, while the command line must be read from /proc, which
+// every other start of the binary can do without.
 const marker = "OCI_SECRETS_TRACER"
 
 // The descriptors that the tracer is started with, besides /dev/null as its
@@ -78,14 +79,20 @@ type Status byte
 // reason in words.
 const (
 	Attached  Status = 0
-	Forbidden Status = 1 // this process cannot be traced or its memory not be locked
+	Forbidden Status = 1 // the process cannot be traced
 	Gone      Status = 2 // the process ended, or is not the one that was meant
 	TooLarge  Status = 3 // the variables do not fit on the process's stack
+	Unlocked  Status = 4 // the variables cannot be locked in memory
 )
 
 func init() {
-	if _, ok := syscall.Getenv(marker); ok {
-		syscall.Exit(run())
+	if _, ok := syscall.Getenv(marker); !ok {
+		return
+	}
+	line, _ := readFile("/proc/self/cmdline")
+	if name, args := cut(line, 0); string(name) == Argv0 {
+		container, _ := cut(args, 0)
+		syscall.Exit(run(string(container)))
 	}
 }
 
@@ -112,8 +119,8 @@ func (w *wrapped) Unwrap() error { return w.cause }
 
 // run is the whole life of the tracer. It is on the thread that init runs on,
 // and ptrace requests are only accepted from the thread that attached.
-func run() int {
-	t, err := attach()
+func run(container string) int {
+	t, err := attach(container)
 	if err != nil {
 		answer(err)
 		return 1
@@ -136,9 +143,8 @@ func run() int {
 
 // attach reads what to deliver, makes this process a safe place for it, and
 // seizes the target.
-func attach() (*tracer, error) {
-	container, err := harden()
-	if err != nil {
+func attach(container string) (*tracer, error) {
+	if err := harden(); err != nil {
 		return nil, err
 	}
 	var header [HeaderSize]byte
@@ -162,14 +168,20 @@ func attach() (*tracer, error) {
 	if uint64(size) > limit {
 		return nil, &failure{TooLarge, tooLarge(uint64(size), limit)}
 	}
-	if err := t.seize(); err != nil {
-		return nil, err
-	}
 	// The pid was proved to be the container's while the pidfd was open. If
-	// that process is alive now, it is the one that was seized.
+	// that process is alive afterwards, it is the one that was seized.
 	if gone, err := ended(targetFD); gone || err != nil {
 		return nil, &failure{Gone, errEnded}
 	}
+	err = t.seize()
+	if gone, pollErr := ended(targetFD); gone || pollErr != nil {
+		t.release()
+		return nil, &failure{Gone, errEnded}
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.resumeAll()
 	_ = syscall.Close(targetFD)
 	return t, nil
 }
@@ -181,26 +193,20 @@ func tooLarge(size, limit uint64) error {
 }
 
 // harden makes the process unreadable for its equals, and free of whatever
-// descriptors a runtime left open in its hooks. On the way it reads the
-// container's name from the command line and sets its own, which would be
-// "exe": both are closed to it afterwards where it is not root.
-func harden() (container string, err error) {
-	if b, err := readFile("/proc/self/cmdline"); err == nil {
-		_, name := cut(b, 0)
-		name, _ = cut(name, 0)
-		container = string(name)
-	}
+// descriptors a runtime left open in its hooks. First it sets its name, which
+// would be "exe": that is closed to it afterwards where it is not root.
+func harden() error {
 	if fd, err := syscall.Open("/proc/self/comm", syscall.O_WRONLY|syscall.O_CLOEXEC, 0); err == nil {
 		_, _ = syscall.Write(fd, []byte(Argv0)) // cut to 15 bytes by the kernel
 		_ = syscall.Close(fd)
 	}
 	if err := notDumpable(); err != nil {
-		return "", fail(Forbidden, "forbid dumps of the tracer", err)
+		return fail(Forbidden, "forbid dumps of the tracer", err)
 	}
 	if err := closeInherited(); err != nil {
-		return "", fail(Forbidden, "list the inherited descriptors", err)
+		return fail(Forbidden, "list the inherited descriptors", err)
 	}
-	return container, nil
+	return nil
 }
 
 // lock makes t.vars: size bytes that are not swapped, dumped or inherited.
@@ -213,7 +219,7 @@ func (t *tracer) lock(size int) error {
 		return fail(Forbidden, "reserve memory for the variables", err)
 	}
 	if err := syscall.Mlock(mem); err != nil {
-		return fail(Forbidden, "lock "+strconv.Itoa(size)+" bytes in memory, which RLIMIT_MEMLOCK bounds", err)
+		return fail(Unlocked, "lock "+strconv.Itoa(size)+" bytes in memory", err)
 	}
 	for _, advice := range []int{dontDump, dontFork} {
 		if err := syscall.Madvise(mem, advice); err != nil {
