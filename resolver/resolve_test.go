@@ -119,6 +119,7 @@ func TestResolve(t *testing.T) {
 		"api":  {"TOKEN=v3", "URL=v4"},
 		"odd":  {"user-name=v5", "OK=v6"},
 		"bad":  {"LD_PRELOAD=v7", "NUL=a\x00hunter2", "BIG=" + strings.Repeat("hunter2", big), "1A=hunter2"},
+		"swap": {"hunter2/SUPERSECRET+=KEY", strings.Repeat("hunter2", 10) + "-zz=KEY"}, // values for keys
 		"full": {"FULL=" + strings.Repeat("x", big-len("FULL=")-1)},
 	}, errs: map[string]error{
 		"denied": fault.New(fault.Refused, "ask for a policy", "denied is refused by vault"),
@@ -181,6 +182,13 @@ func TestResolve(t *testing.T) {
 				"give the key another name, or let the operator add it to allow_names", "keep binary values in base64",
 				"a request can rename it: #1A=_1A", "a request can rename it: #user-name=USER_NAME",
 			}, class: fault.Annotation,
+		},
+		"values in the place of keys": {
+			from: "swap", errs: []string{
+				`secret "swap" in vault: a key of 20 bytes is not a variable name, which is letters, digits and _`,
+				`secret "swap" in vault: a key of 73 bytes is not a variable name, which is letters, digits and _`,
+			},
+			class: fault.Annotation,
 		},
 		"reserved, from the annotation": {
 			dict: `{"PATH": "/x"}`, errs: []string{`the annotation's dict: variable PATH is reserved: it changes how a process finds or runs code`},

@@ -27,7 +27,7 @@ func (p *problems) dict(value string) []Pair {
 			return
 		}
 		seen[name] = true
-		if !isVariable(name) {
+		if !IsVariable(name) {
 			flaw(fault.New(fault.Annotation, "", "the key %s is not a variable name, which is letters, digits and _", clip(name)))
 			return
 		}

@@ -4,6 +4,7 @@ package spec
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,8 +30,8 @@ func parseItem(text string) (Request, error) {
 
 	r.Name = head
 	if scheme, name, ok := strings.Cut(head, ":"); ok {
-		if scheme != "vault" && scheme != "dict" && scheme != "dotenv" {
-			return r, fault.New(fault.Annotation, "the schemes are vault, dict and dotenv", "no scheme %s", clip(scheme))
+		if !slices.Contains(Schemes(), scheme) {
+			return r, fault.New(fault.Annotation, "the schemes are "+strings.Join(Schemes(), ", "), "no scheme %s", clip(scheme))
 		}
 		r.Scheme, r.Name = scheme, name
 	}
@@ -101,10 +102,10 @@ func parseKey(text string) (Key, error) {
 		env = name
 	case env == "":
 		return Key{}, fault.New(fault.Annotation, grammar, "no variable follows the = after the key %s", clip(name))
-	case !isVariable(env):
+	case !IsVariable(env):
 		return Key{}, fault.New(fault.Annotation, "", "%s is not a variable name, which is letters, digits and _", clip(env))
 	}
-	if !isVariable(env) {
+	if !IsVariable(env) {
 		return Key{}, notVariable(env)
 	}
 	return Key{Name: name, Env: env}, nil

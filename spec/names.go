@@ -3,7 +3,9 @@
 package spec
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -43,7 +45,7 @@ var reserved = [...]string{
 // be a variable name, and not one of the reserved ones unless allow, the
 // operator's list, has it literally.
 func CheckName(name string, allow []string) error {
-	if !isVariable(name) {
+	if !IsVariable(name) {
 		return notVariable(name)
 	}
 	if isReserved(name) && !slices.Contains(allow, name) {
@@ -74,29 +76,46 @@ func isReserved(name string) bool {
 	})
 }
 
-// isVariable is [A-Za-z_][A-Za-z0-9_]*.
-func isVariable(name string) bool {
+// IsVariable reports whether name is [A-Za-z_][A-Za-z0-9_]*.
+func IsVariable(name string) bool {
 	return name != "" && !jsontext.IsDigit(name[0]) && only(name, "_")
 }
 
-// notVariable is the error for a key that cannot be a variable as it is.
+// notVariable is the error for a key that cannot be a variable as it is. It
+// shows only what looks like a key: where a value was pasted over several lines,
+// or the two were swapped, the value stands in the key's place.
 func notVariable(name string) error {
+	if !isKey(name) || len(name) > maxQuote {
+		return fault.New(fault.Annotation, "", "a key of %d bytes is not a variable name, which is letters, digits and _", len(name))
+	}
 	fits := strings.Map(func(r rune) rune {
 		if r < 0x80 && only(string(r), "") {
 			return r
 		}
 		return '_'
 	}, strings.ToUpper(name))
-	if fits == "" || len(fits) > maxQuote {
-		fits = "NAME"
-	} else if jsontext.IsDigit(fits[0]) {
+	if jsontext.IsDigit(fits[0]) {
 		fits = "_" + fits
 	}
-	hint := ""
-	if isKey(name) && len(name) <= maxQuote {
-		hint = "a request can rename it: #" + name + "=" + fits
+	return fault.New(fault.Annotation, "a request can rename it: #"+name+"="+fits,
+		"%s is not a variable name, which is letters, digits and _", clip(name))
+}
+
+// ShowKey is a source's key as an error may print it: in quotes where it looks
+// like a key, and otherwise no more than its size.
+func ShowKey(key string) string {
+	if isKey(key) && len(key) <= maxQuote {
+		return strconv.Quote(key)
 	}
-	return fault.New(fault.Annotation, hint, "%s is not a variable name, which is letters, digits and _", clip(name))
+	return fmt.Sprintf("of %d bytes", len(key))
+}
+
+// ShowName is ShowKey for the name of a secret, whose parts a slash may join.
+func ShowName(name string) string {
+	if isKey(strings.ReplaceAll(name, "/", "")) && len(name) <= maxQuote {
+		return strconv.Quote(name)
+	}
+	return fmt.Sprintf("of %d bytes", len(name))
 }
 
 // only reports whether s is letters, digits and the bytes of extra.

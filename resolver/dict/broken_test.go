@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -111,4 +113,40 @@ func TestBroken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestShown has values where names and keys should be, in a file that is broken
+// and in one that is not, whose keys then are not variable names.
+func TestShown(t *testing.T) {
+	const swapped = "canary+hunter2/SUPERSECRET="
+	for file, format := range map[string]string{
+		"f.toml": "[db]\n\"NAME\" = VALUE\n",
+		"f.yaml": "db:\n  \"NAME\": VALUE\n",
+		"f.json": "{\"db\": {\"NAME\": VALUE}}",
+	} {
+		for value, want := range map[string]string{
+			"5":       "secret \"db\": key of 27 bytes is ",
+			`"KEY"`:   "a key of 27 bytes is not a variable name",
+			`["KEY"]`: "secret \"db\": key of 27 bytes is ",
+		} {
+			t.Run(file+" "+value, func(t *testing.T) {
+				text := strings.NewReplacer("NAME", swapped, "VALUE", value).Replace(format)
+				source := New(directory(t, map[string]string{file: text}))
+				r := &resolver.Resolver{Chain: resolver.Chain{source}}
+				_, err := r.Resolve(t.Context(), spec.Asked{Requests: []spec.Request{{Name: "db"}}})
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Fatalf("error %v, want %q", err, want)
+				}
+				if all := err.Error() + strings.Join(fault.Hints(err), ""); strings.Contains(all, "hunter2") || strings.Contains(all, "SUPERSECRET") {
+					t.Errorf("the error shows a value: %s", all)
+				}
+			})
+		}
+	}
+	t.Run("name", func(t *testing.T) {
+		_, err := get(t, New(directory(t, map[string]string{"f.json": `{"` + swapped + `": 5}`})), "db")
+		if err == nil || !strings.HasSuffix(err.Error(), "f.json:1: secret of 27 bytes is a number, and must be a string or a table of strings") {
+			t.Errorf("error %v", err)
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -32,8 +33,8 @@ const (
 	aTable  = "a table"
 )
 
-// problem is what is wrong with a file. Its text may name secrets and keys,
-// never a value and never what a parser says.
+// problem is what is wrong with a file. Its text may name secrets and keys
+// that look like such, never a value and never what a parser says.
 type problem struct {
 	line int
 	text string
@@ -83,14 +84,14 @@ func (d *dict) addFields(file string, fields []field) *problem {
 	seen := map[string]bool{}
 	for _, f := range fields {
 		if seen[f.name] {
-			return problemf(f.line, "", "secret %q is there twice", f.name)
+			return problemf(f.line, "", "secret %s is there twice", spec.ShowName(f.name))
 		}
 		seen[f.name] = true
 		if f.node.kind == aNull {
 			continue
 		}
 		if other, ok := d.secrets[f.name]; ok {
-			return problemf(f.line, "keep one of the two", "secret %q is in %s as well", f.name, other.file)
+			return problemf(f.line, "keep one of the two", "secret %s is in %s as well", spec.ShowName(f.name), other.file)
 		}
 		s := secret{file: file}
 		switch f.node.kind {
@@ -102,7 +103,7 @@ func (d *dict) addFields(file string, fields []field) *problem {
 				return p
 			}
 		default:
-			return problemf(f.line, quoteIt, "secret %q is %s, and must be a string or a table of strings", f.name, f.node.kind)
+			return problemf(f.line, quoteIt, "secret %s is %s, and must be a string or a table of strings", spec.ShowName(f.name), f.node.kind)
 		}
 		d.secrets[f.name] = s
 	}
@@ -115,7 +116,7 @@ func entries(of field) ([]resolver.Entry, *problem) {
 	seen := map[string]bool{}
 	for _, f := range of.node.fields {
 		if seen[f.name] {
-			return nil, problemf(f.line, "", "secret %q: key %q is there twice", of.name, f.name)
+			return nil, problemf(f.line, "", "secret %s: key %s is there twice", spec.ShowName(of.name), spec.ShowKey(f.name))
 		}
 		seen[f.name] = true
 		switch f.node.kind {
@@ -124,9 +125,9 @@ func entries(of field) ([]resolver.Entry, *problem) {
 			list = append(list, resolver.Entry{Key: f.name, Value: resolver.NewValue(f.node.text)})
 		case aTable:
 			return nil, problemf(f.line, `a file is name -> {KEY: "value"} and no deeper; a name with a slash or dot is written in quotes`,
-				"secret %q: key %q is a table, and must be a string", of.name, f.name)
+				"secret %s: key %s is a table, and must be a string", spec.ShowName(of.name), spec.ShowKey(f.name))
 		default:
-			return nil, problemf(f.line, quoteIt, "secret %q: key %q is %s, and must be a string", of.name, f.name, f.node.kind)
+			return nil, problemf(f.line, quoteIt, "secret %s: key %s is %s, and must be a string", spec.ShowName(of.name), spec.ShowKey(f.name), f.node.kind)
 		}
 	}
 	slices.SortFunc(list, func(a, b resolver.Entry) int { return strings.Compare(a.Key, b.Key) })

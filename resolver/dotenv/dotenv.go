@@ -3,10 +3,11 @@
 // Package dotenv serves secrets from .env files below one directory.
 //
 // The dialect is python-dotenv's, because that is what such files are written
-// for, with three differences that a container's start calls for. A statement
+// for, with four differences that a container's start calls for. A statement
 // that cannot be read is an error, not a warning, unless the operator chose
-// lenient. Interpolation sees the variables of the same file and nothing of
-// the host's environment. A key without a value is an empty variable.
+// lenient. So is one whose key is not a variable name: it is often the second
+// line of a value. Interpolation sees the variables of the same file and nothing
+// of the host's environment. A key without a value is an empty variable.
 //
 // The secret web is the file web.env, else web/.env; the empty name is .env.
 // A name without a slash that has no file of its own but is a key of .env is a

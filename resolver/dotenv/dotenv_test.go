@@ -77,7 +77,7 @@ func TestGet(t *testing.T) {
 		"web.env":            "FROM=web.env",
 		"web/.env":           "FROM=web/.env",
 		"db/.env":            "FROM=db/.env\nSECOND=2",
-		".env":               "TOKEN=t\nweb=key\ndotted.key=d\nBARE\nTWICE=1\nTWICE=2",
+		".env":               "TOKEN=t\nweb=key\nBARE\nTWICE=1\nTWICE=2",
 		"team/api.env":       "FROM=team/api.env",
 		"team/queue/.env":    "FROM=team/queue/.env",
 		"empty.env":          "",
@@ -90,11 +90,10 @@ func TestGet(t *testing.T) {
 	}{
 		{"web", []string{"FROM=web.env"}},
 		{"db", []string{"FROM=db/.env", "SECOND=2"}},
-		{"", []string{"TOKEN=t", "web=key", "dotted.key=d", "BARE=", "TWICE=2"}},
+		{"", []string{"TOKEN=t", "web=key", "BARE=", "TWICE=2"}},
 		{"team/api", []string{"FROM=team/api.env"}},
 		{"team/queue", []string{"FROM=team/queue/.env"}},
 		{"TOKEN", []string{"TOKEN=t"}},
-		{"dotted.key", []string{"dotted.key=d"}},
 		{"BARE", []string{"BARE="}},
 		{"TWICE", []string{"TWICE=2"}},
 		{"empty", nil},
@@ -219,4 +218,37 @@ func TestGetConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestPasted has files in which a value was pasted over several lines, so that
+// all but its first line stand where keys do.
+func TestPasted(t *testing.T) {
+	const canary = "SUPERSECRET/hunter2+canary=="
+	for name, tt := range map[string]struct {
+		text, want string
+		lenient    []string
+	}{
+		"base64": {"A=1\nKEY=wQNfzz\n" + canary + "\n", "DIR/web.env:3: the key is not a variable name, which is letters, digits and _", []string{"A=1", "KEY=wQNfzz"}},
+		"PEM": {
+			"KEY=-----BEGIN PRIVATE KEY-----\nMIIEv/" + canary + "\n" + canary + "\n-----END PRIVATE KEY-----\nB=2\n",
+			"DIR/web.env:2: the key is not a variable name, which is letters, digits and _", []string{"KEY=-----BEGIN PRIVATE KEY-----", "B=2"},
+		},
+		"swapped": {"'" + canary + "'=KEY\n", "DIR/web.env:1: the key is not a variable name, which is letters, digits and _", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := directory(t, map[string]string{"web.env": tt.text})
+			_, err := New(dir, false).Get(t.Context(), "web", 0)
+			checkError(t, err, fault.Refused, tt.want, dir)
+			if all := err.Error() + strings.Join(fault.Hints(err), ""); strings.Contains(all, "SUPERSECRET") || strings.Contains(all, "hunter2") {
+				t.Errorf("the error shows a value: %s", all)
+			}
+			got, err := New(dir, true).Get(t.Context(), "web", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.lenient, pairs(got.Entries)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
 }

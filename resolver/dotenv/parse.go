@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
 )
 
 // SyntaxError says where a file cannot be read, and why. It holds nothing of
@@ -21,12 +22,12 @@ type SyntaxError struct {
 func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
 // Parse gives the variables that a .env file's text sets, in the order in
-// which they first appear; a key that is set again has the last value. Keys
-// are as written, not always valid variable names.
+// which they first appear; a key that is set again has the last value.
 //
-// A statement that cannot be read is a [*SyntaxError]. With lenient it is
-// skipped, up to where python-dotenv goes on after one. In both cases values
-// of more than [MaxValues] bytes in all are an error.
+// A statement that cannot be read, or whose key is not a variable name, is a
+// [*SyntaxError]. With lenient it is skipped, up to where python-dotenv goes on
+// after one. In both cases values of more than maxValues bytes in all are an
+// error.
 func Parse(text string, lenient bool) ([]resolver.Entry, error) {
 	text = strings.TrimPrefix(text, "\ufeff")
 	// Python reads files with universal newlines, so that this holds within
@@ -34,7 +35,7 @@ func Parse(text string, lenient bool) ([]resolver.Entry, error) {
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	text = strings.ReplaceAll(text, "\r", "\n")
 	p := parser{text: text}
-	vars := variables{budget: MaxValues, index: map[string]int{}}
+	vars := variables{budget: maxValues, index: map[string]int{}}
 	for {
 		p.skip(space)
 		if p.pos == len(p.text) {
@@ -47,9 +48,15 @@ func Parse(text string, lenient bool) ([]resolver.Entry, error) {
 			p.skip(inLine)
 		case reason != "":
 			return nil, &SyntaxError{line, reason}
-		case key != "":
+		case key == "": // a comment
+		case !spec.IsVariable(key):
+			// Where a value was wrapped over lines, this is a part of it.
+			if !lenient {
+				return nil, &SyntaxError{line, "the key is not a variable name, which is letters, digits and _"}
+			}
+		default:
 			if !vars.set(key, value) {
-				return nil, &SyntaxError{line, fmt.Sprintf("the values are more than %d bytes in all", MaxValues)}
+				return nil, &SyntaxError{line, fmt.Sprintf("the values are more than %d bytes in all", maxValues)}
 			}
 		}
 	}

@@ -20,7 +20,6 @@ func TestParse(t *testing.T) {
 	}{
 		{"nothing", "", nil},
 		{"byte order mark", "\ufeffA=1", []string{"A=1"}},
-		{"second byte order mark", "\ufeff\ufeffA=1", []string{"\ufeffA=1"}},
 		{"LF", "A=1\nB=2\n", []string{"A=1", "B=2"}},
 		{"CRLF", "A=1\r\nB=2\r\n", []string{"A=1", "B=2"}},
 		{"CR", "A=1\rB=2\r", []string{"A=1", "B=2"}},
@@ -37,10 +36,7 @@ func TestParse(t *testing.T) {
 		{"comment line", "# A=1\n  # B=2\nC=3", []string{"C=3"}},
 		{"bare key", "A\nB", []string{"A=", "B="}},
 		{"bare key with comment", "A # b\nC#d", []string{"A=", "C="}},
-		{"quoted key", "'A B'=1\n'C=D'=2", []string{"A B=1", "C=D=2"}},
-		{"quoted key over lines", "'A\nB'=1", []string{"A\nB=1"}},
-		{"double quotes in key", `"A"=1`, []string{`"A"=1`}},
-		{"invalid names are yielded", "1A-b.c=1", []string{"1A-b.c=1"}},
+		{"quoted key", "'A'=1\nexport 'B_2' = 2", []string{"A=1", "B_2=2"}},
 		{"unquoted to the end of line", "A=b c ' \" d", []string{`A=b c ' " d`}},
 		{"unquoted: comment", "A=b # c", []string{"A=b"}},
 		{"unquoted: hash inside", "A=b#c", []string{"A=b#c"}},
@@ -93,6 +89,7 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseErrors(t *testing.T) {
+	const noVariable = "line 1: the key is not a variable name, which is letters, digits and _"
 	for _, c := range []struct {
 		name, text, want string
 		lenient          []string
@@ -109,6 +106,15 @@ func TestParseErrors(t *testing.T) {
 		{"export of nothing", "export \nB=2", "line 1: there is no key", []string{"B=2"}},
 		{"two words", "A b\nB=2", "line 1: text after the key, where = is wanted", []string{"B=2"}},
 		{"text after quoted key", "'A'b=1\nB=2", "line 1: text after the key, where = is wanted", []string{"B=2"}},
+		{"second byte order mark", "\ufeff\ufeffA=1\nB=2", noVariable, []string{"B=2"}},
+		{"double quotes in key", "\"A\"=1\nB=2", noVariable, []string{"B=2"}},
+		{"quoted key that is no name", "'A B'=1\n'C=D'=2\nE=3", noVariable, []string{"E=3"}},
+		{"quoted key over lines", "'A\nB'=1\nC=2", noVariable, []string{"C=2"}},
+		{"digit first", "1A=1\nB=2", noVariable, []string{"B=2"}},
+		{"dash and dot", "A-b.c=1\nB=2", noVariable, []string{"B=2"}},
+		{"no ASCII", "é=1\nB=2", noVariable, []string{"B=2"}},
+		{"a statement without a name goes as a whole", "a-b='c\nD=e' # f\nG=h", noVariable, []string{"G=h"}},
+		{"a key without a name is not interpolated", "a-b=1\nC=[${a-b}]", noVariable, []string{"C=[]"}},
 		{"line numbers after quotes over lines", "A='\n\n'\nB c", "line 4: text after the key, where = is wanted", []string{"A=\n\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -135,7 +141,7 @@ func TestParseBounds(t *testing.T) {
 	for i := range 60 {
 		fmt.Fprintf(&doubling, "V%d=${V%d}${V%d}\n", i+1, i, i)
 	}
-	big := "A=" + strings.Repeat("x", MaxValues/2) + "\n"
+	big := "A=" + strings.Repeat("x", maxValues/2) + "\n"
 	const many = 1 << 20
 	for _, c := range []struct {
 		name, text string
@@ -150,7 +156,7 @@ func TestParseBounds(t *testing.T) {
 		{"opened only", "A='" + strings.Repeat("${", many/4) + "'", 0},
 		{"opened before a colon", "A='" + strings.Repeat("${", many/4) + ":'", 0},
 		{"opened before a default", "A='" + strings.Repeat("${x:-", many/8) + "'", 0},
-		{"stray quotes", strings.Repeat("'\n", many), 0},
+		{"stray quotes", strings.Repeat("'\n", many), 1},
 		{"escaped quotes", strings.Repeat(`A='\'`+"\n", many/8), 1},
 		{"empty quoted keys", strings.Repeat("''\n", many), 1},
 		{"blank lines", strings.Repeat("\r\n", many) + "A", 0},

@@ -8,16 +8,16 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver"
 )
 
-// MaxValues bounds the size in bytes of all values that a file sets. Without
+// maxValues bounds the size in bytes of all values that a file sets. Without
 // it twenty lines that each name the one before twice make a gigabyte; and no
 // process could be given more.
-const MaxValues = 1 << 20
+const maxValues = 1 << 20
 
 // variables are what a file has set so far.
 type variables struct {
 	entries []resolver.Entry
 	index   map[string]int // of a key in entries
-	budget  int            // what is left of MaxValues; a value that is replaced counts as well
+	budget  int            // what is left of maxValues; a value that is replaced counts as well
 }
 
 // set gives key its value after interpolation, or reports that the budget

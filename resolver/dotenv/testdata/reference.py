@@ -5,9 +5,10 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 
-import dotenv
+import dotenv.main
 
 os.environ.clear()
 
@@ -20,6 +21,19 @@ class Count(logging.Handler):
             Count.warnings += 1
 
 
+class KeyRule(dotenv.main.DotEnv):
+    """python-dotenv, and the rule that it does not have: a key is a variable's name."""
+
+    refused = 0
+
+    def parse(self):
+        for key, value in super().parse():
+            if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", key):
+                yield key, value
+            else:
+                self.refused += 1
+
+
 logger = logging.getLogger("dotenv.main")
 logger.addHandler(Count())
 logger.propagate = False
@@ -30,8 +44,10 @@ for line in sys.stdin:
     # the one difference: dotenv opens as plain utf-8 and makes it part of the
     # first key.
     stream = io.TextIOWrapper(io.BytesIO(base64.b64decode(json.loads(line))), encoding="utf-8-sig")
-    values = dotenv.dotenv_values(stream=stream, interpolate=True)
+    reading = KeyRule(dotenv_path=None, stream=stream)
+    values = reading.dict()
     print(json.dumps({
         "pairs": [k + "=" + (v or "") for k, v in values.items()],
         "warnings": Count.warnings,
+        "refused": reading.refused,
     }), flush=True)
