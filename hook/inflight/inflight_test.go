@@ -16,13 +16,13 @@ import (
 // TestReusedPID has a process that took the number of the one that was proved
 // to be the container's. It is let alone. The tracer is this test's binary.
 func TestReusedPID(t *testing.T) {
-	gone := start(t)
+	gone, _ := start(t)
 	fd, err := unix.PidfdOpen(gone.Process.Pid, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = errors.Join(gone.Process.Kill(), gone.Wait())
-	stranger := start(t)
+	stranger, echo := start(t)
 	target := &Target{pid: stranger.Process.Pid, pidfd: os.NewFile(uintptr(fd), "pidfd")}
 	defer target.Close()
 	tr, err := target.Trace("test")
@@ -36,7 +36,7 @@ func TestReusedPID(t *testing.T) {
 	if by := tracerOf(stranger.Process.Pid); by != "0" {
 		t.Errorf("it is traced by %s", by)
 	}
-	if err := stranger.Process.Signal(unix.SIGCONT); err != nil {
+	if err := echo(); err != nil {
 		t.Errorf("it does not live: %v", err)
 	}
 }
@@ -44,7 +44,7 @@ func TestReusedPID(t *testing.T) {
 // TestTracedTwice has a process that another tracer holds already, as when an
 // engine lists the hook under two stages.
 func TestTracedTwice(t *testing.T) {
-	process := start(t)
+	process, _ := start(t)
 	deliver := func() error {
 		fd, err := unix.PidfdOpen(process.Process.Pid, 0)
 		if err != nil {
@@ -68,13 +68,28 @@ func TestTracedTwice(t *testing.T) {
 	}
 }
 
-// start starts a process that waits until the test ends.
-func start(t *testing.T) *exec.Cmd {
+// start starts a process that waits until the test ends, and gives a way to ask
+// it for a sign of life.
+func start(t *testing.T) (cmd *exec.Cmd, echo func() error) {
 	t.Helper()
-	cmd := exec.Command("sleep", "1000")
+	cmd = exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = errors.Join(cmd.Process.Kill(), cmd.Wait()) })
-	return cmd
+	return cmd, func() error {
+		if _, err := in.Write([]byte{'x'}); err != nil {
+			return err
+		}
+		_, err := out.Read(make([]byte, 1))
+		return err
+	}
 }
