@@ -3,7 +3,6 @@
 package spec
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -33,7 +32,7 @@ const (
 const (
 	maxAnnotation = 256 << 10 // bytes of all values together
 	maxQuote      = 64        // bytes of the user's text in a message
-	maxProblems   = 20        // lines that still help
+	maxItems      = 1000      // of one list
 )
 
 // Parse gives what annotations ask for, by the grammar of README.md. The zero
@@ -81,13 +80,13 @@ func Parse(annotations map[string]string) (Asked, error) {
 				own, hasOwn = requests, true
 			}
 		default:
-			p.add(unknownKey(key))
+			p.Add(unknownKey(key))
 		}
 	}
 	if perContainer && nameless != nil {
-		p.add(nameless)
+		p.Add(nameless)
 	}
-	if err := p.join(); err != nil {
+	if err := p.Err(); err != nil {
 		return Asked{}, err
 	}
 	if hasOwn {
@@ -127,12 +126,12 @@ func containerName(annotations map[string]string) (string, error) {
 // list reads the value of a secrets.oci/from.
 func (p *problems) list(key, value string) []Request {
 	if strings.TrimFunc(value, isSeparator) == "" {
-		p.add(fault.New(fault.Annotation, "leave the annotation out if nothing is wanted",
+		p.Add(fault.New(fault.Annotation, "leave the annotation out if nothing is wanted",
 			"annotation %s: the list is empty", clip(key)))
 		return nil
 	}
 	if i := strings.IndexFunc(value, isControl); i >= 0 {
-		p.add(fault.New(fault.Annotation, "", "annotation %s: a control character at byte %d", clip(key), i))
+		p.Add(fault.New(fault.Annotation, "", "annotation %s: a control character at byte %d", clip(key), i))
 		return nil
 	}
 	var requests []Request
@@ -141,14 +140,17 @@ func (p *problems) list(key, value string) []Request {
 		items := strings.FieldsFunc(part, isSeparator)
 		if len(items) == 0 {
 			n++
-			p.add(fault.New(fault.Annotation, "one comma separates two items",
+			p.Add(fault.New(fault.Annotation, "one comma separates two items",
 				"annotation %s: item %d is empty", clip(key), n))
 		}
 		for _, item := range items {
-			n++
+			if n++; n > maxItems {
+				p.Add(fault.New(fault.Annotation, "", "annotation %s: the list has more than %d items", clip(key), maxItems))
+				return nil
+			}
 			r, err := parseItem(item)
 			if err != nil {
-				p.add(fmt.Errorf("annotation %s: item %d, %s: %w", clip(key), n, clip(item), err))
+				p.Add(fmt.Errorf("annotation %s: item %d, %s: %w", clip(key), n, clip(item), err))
 				continue
 			}
 			requests = append(requests, r)
@@ -164,27 +166,8 @@ func isSeparator(r rune) bool { return r < 0x80 && jsontext.IsBlank(byte(r)) }
 // isControl reports a control character that is not white space here.
 func isControl(r rune) bool { return unicode.IsControl(r) && !isSeparator(r) }
 
-// problems collects what is wrong with the annotations, all of it: whoever
-// fixes them gets one round, not one round for each.
-type problems struct {
-	errs []error
-	more int
-}
-
-func (p *problems) add(err error) {
-	if len(p.errs) < maxProblems {
-		p.errs = append(p.errs, err)
-		return
-	}
-	p.more++
-}
-
-func (p *problems) join() error {
-	if p.more > 0 {
-		p.errs = append(p.errs, fault.New(fault.Annotation, "", "and %d more things are wrong with the annotations", p.more))
-	}
-	return errors.Join(p.errs...)
-}
+// problems is what is wrong with the annotations.
+type problems struct{ fault.List }
 
 // clip makes a message out of the user's text: bare where it is harmless,
 // quoted where it is not, cut where it is long.

@@ -121,16 +121,33 @@ func TestParseSizes(t *testing.T) {
 func TestParseManyProblems(t *testing.T) {
 	_, err := Parse(map[string]string{keyFrom: strings.Repeat("! ", 1000), keyDict: strings.Repeat("x", 100)})
 	lines := strings.Split(err.Error(), "\n")
-	if want := maxProblems + 1; len(lines) != want {
-		t.Fatalf("%d lines, want %d", len(lines), want)
-	}
-	if got, want := lines[maxProblems], "and 981 more things are wrong with the annotations"; got != want {
-		t.Errorf("the last line is %q, want %q", got, want)
+	if len(lines) != 21 || lines[20] != "and 981 more" {
+		t.Fatalf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
 	}
 	_, err = Parse(map[string]string{keyFrom: strings.Repeat("é", 1000), "secrets.oci/" + strings.Repeat("x\n", 1000): ""})
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		if len(line) > 1000 {
 			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+}
+
+func TestParseManyItems(t *testing.T) {
+	items := strings.Repeat("db ", maxItems)
+	for list, want := range map[string]string{
+		items:                            "",
+		items + "db":                     "annotation secrets.oci/from.web: the list has more than 1000 items",
+		items + "!":                      "annotation secrets.oci/from.web: the list has more than 1000 items",
+		strings.Repeat("db,", 50_000):    "annotation secrets.oci/from.web: the list has more than 1000 items",
+		items[:len(items)-1] + ",":       "annotation secrets.oci/from.web: item 1001 is empty",
+		items + strings.Repeat("\t", 10): "",
+	} {
+		asked, err := Parse(map[string]string{"secrets.oci/from.web": list, criName: "web"})
+		switch {
+		case want == "" && (err != nil || len(asked.Requests) != maxItems):
+			t.Errorf("%d requests, error %v", len(asked.Requests), err)
+		case want != "" && (err == nil || err.Error() != want || !errors.Is(err, fault.Annotation)):
+			t.Errorf("error %v, want %q", err, want)
 		}
 	}
 }

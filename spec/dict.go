@@ -49,14 +49,14 @@ func (p *problems) dict(value string) []Pair {
 	})
 	switch {
 	case err != nil: // then the rest is guesswork
-		p.add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not JSON: %w", keyDict, err))
+		p.Add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not JSON: %w", keyDict, err))
 		return nil
 	case b[place.Start] != '{':
-		p.add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not a JSON object", keyDict))
+		p.Add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not a JSON object", keyDict))
 		return nil
 	}
 	for _, err := range flaws {
-		p.add(err)
+		p.Add(err)
 	}
 	slices.SortFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Name, b.Name) })
 	return pairs

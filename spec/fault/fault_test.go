@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,5 +93,36 @@ func TestHints(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestList has more errors than help, and the one that decides among the rest.
+func TestList(t *testing.T) {
+	var l fault.List
+	if l.Err() != nil {
+		t.Errorf("an empty list is %v", l.Err())
+	}
+	var want []string
+	for i := range 20 {
+		l.Add(fault.New(fault.Missing, fmt.Sprint("hint ", i), "no %d", i))
+		want = append(want, fmt.Sprint("no ", i))
+	}
+	if diff := cmp.Diff(want, strings.Split(l.Err().Error(), "\n")); diff != "" {
+		t.Errorf("twenty (-want +got)\n%s", diff)
+	}
+	for range 50_000 {
+		l.Add(fault.New(fault.Missing, "", "no more"))
+	}
+	l.Add(fault.New(fault.Unreachable, "mend it", "down"))
+	l.Add(errors.New("without a class"))
+	err := l.Err()
+	if diff := cmp.Diff(append(want, "and 50002 more"), strings.Split(err.Error(), "\n")); diff != "" {
+		t.Errorf("many (-want +got)\n%s", diff)
+	}
+	if c, _ := fault.ClassOf(err); c != fault.Unreachable || !errors.Is(err, fault.Missing) {
+		t.Errorf("class %v", c)
+	}
+	if hints := fault.Hints(err); len(hints) != 20 {
+		t.Errorf("%d hints", len(hints))
 	}
 }
