@@ -16,6 +16,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 //go:embed VERSION
@@ -44,7 +45,9 @@ Exit codes:
    16  the variables cannot be delivered here: stage, ptrace, virtual machine
     1  anything else`
 
-// newApp is the command line. Errors come back to main, which prints them.
+// newApp is the command line. Errors come back to main, which prints them; but
+// those of a container's start are told, and the program ended, where they are
+// known (startCommand).
 func newApp(stdout io.Writer) *cli.App {
 	return &cli.App{
 		Name:                   "oci-secrets",
@@ -89,6 +92,8 @@ func configFlag() cli.Flag {
 }
 
 // startCommand is one of the two commands that a container's start waits for.
+// Its failures also go to the system log, which those of a mistyped command
+// line do not.
 func startCommand(name, usage, description string) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: usage, Description: description, OnUsageError: usageError, HideHelpCommand: true,
@@ -107,7 +112,10 @@ func startCommand(name, usage, description string) *cli.Command {
 }
 
 func noArguments(c *cli.Context) error {
-	if c.Args().Present() {
+	switch {
+	case c.Args().Present() && c.Command.Name == "explain":
+		return fault.New(fault.Usage, "write it as --annotation secrets.oci/from=db", "explain takes no argument, and got %q", c.Args().First())
+	case c.Args().Present():
 		return report.Usage("%s takes no argument, and got %q", c.Command.Name, c.Args().First())
 	}
 	return nil

@@ -16,7 +16,6 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver"
-	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec"
 )
 
@@ -71,6 +70,7 @@ func explain(c *cli.Context) error {
 	if err := start.Harden(); err != nil {
 		return err
 	}
+	start.LockMemory()
 	asked, env, err := subject(c)
 	if err != nil {
 		return err
@@ -108,7 +108,7 @@ func subject(c *cli.Context) (asked spec.Asked, env []string, err error) {
 		if err != nil {
 			return spec.Asked{}, nil, err
 		}
-		if asked, err = spec.Parse(annotations); err != nil || asked.None() {
+		if asked, err = start.Asked(annotations); err != nil || asked.None() {
 			return asked, nil, err
 		}
 		if env, err = doc.Env(); err != nil {
@@ -127,7 +127,7 @@ func subject(c *cli.Context) (asked spec.Asked, env []string, err error) {
 		}
 		annotations[key] = value
 	}
-	asked, err = spec.Parse(annotations)
+	asked, err = start.Asked(annotations)
 	return asked, nil, err
 }
 
@@ -136,7 +136,6 @@ func variables(c *cli.Context, asked spec.Asked, env []string) ([]explained, err
 	if asked.None() {
 		return nil, nil
 	}
-	start.LockMemory()
 	vars, err := newStart(c).Resolve(c.Context, asked)
 	if err != nil {
 		return nil, err
@@ -153,7 +152,7 @@ func variables(c *cli.Context, asked spec.Asked, env []string) ([]explained, err
 
 // plan checks the settings and says where each request would be looked up.
 func plan(c *cli.Context, asked spec.Asked) ([]planned, error) {
-	settings, err := config.Load(c.String("config"))
+	settings, err := newStart(c).Settings(c.Context)
 	if err != nil {
 		return nil, err
 	}
@@ -161,14 +160,14 @@ func plan(c *cli.Context, asked spec.Asked) ([]planned, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.Check(asked); err != nil {
+		return nil, err
+	}
 	var out []planned
 	for _, req := range asked.Requests {
 		p := planned{Request: req.String(), Sources: settings.Chain}
 		if req.Scheme != "" {
 			p.Sources = []string{req.Scheme}
-		}
-		if err := r.Configured(req); err != nil {
-			return nil, err
 		}
 		out = append(out, p)
 	}

@@ -27,7 +27,7 @@ func (c Chain) Name() string {
 func (c Chain) Get(ctx context.Context, name string, version int) (*Secret, error) {
 	misses := &missError{}
 	for _, s := range c {
-		secret, err := s.Get(ctx, name, version)
+		secret, err := ask(ctx, s, name, version)
 		if err == nil || !errors.Is(err, ErrMiss) {
 			return secret, err
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/oci-secrets/oci-secrets/spec"
@@ -48,9 +49,10 @@ type Resolver struct {
 // order in which the names were first met; of several values for a name the
 // last one wins. Requests are read in parallel and applied in their order.
 //
-// It is all or nothing, and everything that is wrong is in the error: every
-// missing secret and key, every refusal and every variable that may not be
-// set, one fault each, joined.
+// It is all or nothing, and everything that is wrong is in the error, up to what
+// a [fault.List] bears: every missing secret and key, every refusal and every
+// variable that may not be set, one fault each. It does not outlive ctx, even
+// where a source does.
 func (r *Resolver) Resolve(ctx context.Context, asked spec.Asked) ([]Variable, error) {
 	answers := r.read(ctx, asked.Requests)
 	var m merger
@@ -69,8 +71,8 @@ func (r *Resolver) Resolve(ctx context.Context, asked spec.Asked) ([]Variable, e
 	for _, p := range asked.Dict {
 		m.add(Variable{Name: p.Name, Value: NewValue(p.Value), Source: Inline}, r.AllowNames)
 	}
-	if len(m.errs) > 0 {
-		return nil, errors.Join(m.errs...)
+	if err := m.errs.Err(); err != nil {
+		return nil, err
 	}
 	return m.vars, nil
 }
@@ -107,8 +109,8 @@ func (r *Resolver) read(ctx context.Context, requests []spec.Request) []answer {
 			continue
 		}
 		first[p] = i
+		slots <- struct{}{}
 		wg.Go(func() {
-			slots <- struct{}{}
 			defer func() { <-slots }()
 			answers[i].secret, answers[i].err = r.get(ctx, req)
 		})
@@ -125,19 +127,38 @@ func (r *Resolver) get(ctx context.Context, req spec.Request) (*Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	return source.Get(ctx, req.Name, req.Version)
+	if chain, ok := source.(Chain); ok {
+		return chain.Get(ctx, req.Name, req.Version) // which asks its sources one by one
+	}
+	return ask(ctx, source, req.Name, req.Version)
 }
 
-// Configured reports whether there is a source to look req up in.
-func (r *Resolver) Configured(req spec.Request) error {
-	_, err := r.source(req)
-	return err
+// Check reports what is wrong with asked as far as the settings alone can tell:
+// sources that are not there, and variables that may not be set.
+func (r *Resolver) Check(asked spec.Asked) error {
+	var errs fault.List
+	for _, req := range asked.Requests {
+		if _, err := r.source(req); err != nil {
+			errs.Add(fmt.Errorf("secret %q: %w", req.String(), err))
+		}
+		for _, k := range req.Keys {
+			if err := spec.CheckName(k.Env, r.AllowNames); err != nil {
+				errs.Add(fmt.Errorf("secret %q: %w", req.String(), err))
+			}
+		}
+	}
+	for _, p := range asked.Dict {
+		if err := spec.CheckName(p.Name, r.AllowNames); err != nil {
+			errs.Add(fmt.Errorf("the annotation's dict: %w", err))
+		}
+	}
+	return errs.Err()
 }
 
 func (r *Resolver) source(req spec.Request) (Source, error) {
 	if req.Scheme == "" {
 		if len(r.Chain) == 0 {
-			return nil, fault.New(fault.Settings, "add a [vault], [dict] or [dotenv] table to the settings", "there is no source to look up %q in", req.Name)
+			return nil, fault.New(fault.Settings, "add a table to the settings: "+strings.Join(spec.Schemes(), ", "), "there is no source to look it up in")
 		}
 		return r.Chain, nil
 	}
@@ -152,10 +173,10 @@ func (r *Resolver) source(req spec.Request) (Source, error) {
 type merger struct {
 	vars []Variable
 	at   map[string]int // name -> index of vars
-	errs []error
+	errs fault.List
 }
 
-func (m *merger) fail(err error) { m.errs = append(m.errs, err) }
+func (m *merger) fail(err error) { m.errs.Add(err) }
 
 // selectKeys gives what req wants of its secret.
 func (m *merger) selectKeys(req spec.Request, s *Secret) []Variable {

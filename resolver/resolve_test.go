@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -275,6 +277,115 @@ func TestParallel(t *testing.T) {
 	}
 	if len(vars) != n+1 || vars[0].Value.Reveal() != from[n-1] || len(vars[0].Overrides) != n-1 {
 		t.Errorf("the order of answers is not the list's: %d variables, the first is %v", len(vars), vars[0])
+	}
+}
+
+// TestDeadline has a source that does not come back, as one whose file is on a
+// server that went away.
+func TestDeadline(t *testing.T) {
+	never := make(chan struct{})
+	defer close(never)
+	stuck := &fake{name: "stuck", hold: func() { <-never }}
+	fine := &fake{name: "fine", secrets: map[string][]string{"db": {"K=v"}}}
+	late := &fake{name: "late", errs: map[string]error{"db": fault.New(fault.Unreachable, "", "what it saw last")}}
+	for name, tt := range map[string]struct {
+		from   string
+		end    error
+		errs   []string
+		stucks int // reads that were begun of the source that does not come back
+	}{
+		"pinned": {from: "dict:db dotenv:db?", errs: []string{`secret "dict:db": stuck: no answer before the deadline`}, stucks: 1},
+		"in the chain": {
+			from: "db dotenv:db", errs: []string{`secret "db": stuck: no answer before the deadline`}, stucks: 1,
+		},
+		"optional":      {from: "dict:db?", errs: []string{`secret "dict:db?": stuck: no answer before the deadline`}, stucks: 1},
+		"given up":      {from: "dict:db", end: context.Canceled, errs: []string{`secret "dict:db": stuck: given up before there was an answer`}, stucks: 1},
+		"its own words": {from: "vault:db", errs: []string{`secret "vault:db": what it saw last`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if tt.end != nil {
+				cancel()
+				ctx, cancel = context.WithCancel(t.Context())
+				time.AfterFunc(100*time.Millisecond, cancel)
+			}
+			stuck.reads = nil
+			late.hold = func() { <-ctx.Done() }
+			r := &resolver.Resolver{
+				Chain:  resolver.Chain{&fake{name: "empty"}, stuck, fine},
+				Pinned: map[string]resolver.Source{"dict": stuck, "dotenv": fine, "vault": late},
+			}
+			begun := time.Now()
+			_, err := r.Resolve(ctx, parse(t, tt.from, ""))
+			if d := time.Since(begun); d > 5*time.Second {
+				t.Errorf("it took %v", d)
+			}
+			if !errors.Is(err, fault.Unreachable) {
+				t.Fatalf("got %v", err)
+			}
+			if diff := cmp.Diff(tt.errs, strings.Split(err.Error(), "\n")); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+			if stuck.mu.Lock(); len(stuck.reads) != tt.stucks {
+				t.Errorf("%d reads were begun", len(stuck.reads))
+			}
+			stuck.mu.Unlock()
+		})
+	}
+}
+
+// TestManyMissing asks for as much as can be asked for: what is reported is
+// bounded, and so are the reads under way, also when none comes back.
+func TestManyMissing(t *testing.T) {
+	var from strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&from, "s%d ", i)
+	}
+	asked := parse(t, from.String(), "")
+	_, err := (&resolver.Resolver{Chain: resolver.Chain{&fake{name: "dict"}}}).Resolve(t.Context(), asked)
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 21 || lines[20] != "and 980 more" || len(fault.Hints(err)) != 20 {
+		t.Errorf("%d lines and %d hints, the last is %q", len(lines), len(fault.Hints(err)), lines[len(lines)-1])
+	}
+
+	never := make(chan struct{})
+	defer close(never)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	var goroutines atomic.Int64
+	time.AfterFunc(100*time.Millisecond, func() { goroutines.Store(int64(runtime.NumGoroutine())) })
+	stuck := &fake{name: "stuck", hold: func() { <-never }}
+	begun := time.Now()
+	_, err = (&resolver.Resolver{Chain: resolver.Chain{stuck}}).Resolve(ctx, asked)
+	if d := time.Since(begun); d > 5*time.Second || !errors.Is(err, fault.Unreachable) {
+		t.Errorf("after %v: %v", d, err)
+	}
+	if stuck.mu.Lock(); len(stuck.reads) != 32 || goroutines.Load() == 0 || goroutines.Load() > 200 {
+		t.Errorf("%d reads and %d goroutines", len(stuck.reads), goroutines.Load())
+	}
+	stuck.mu.Unlock()
+}
+
+// TestCheck finds without a source what the settings alone decide.
+func TestCheck(t *testing.T) {
+	source := &fake{name: "dict"}
+	r := &resolver.Resolver{Pinned: map[string]resolver.Source{"dict": source}, AllowNames: []string{"PATH"}}
+	err := r.Check(parse(t, "dict:db#P=LD_PRELOAD#PATH#OK dict:db#IFS? vault:x", `{"PATH": "/x", "ENV": "x", "A": "x"}`))
+	want := []string{
+		`secret "dict:db#P=LD_PRELOAD#PATH#OK": variable LD_PRELOAD is reserved: it changes how a process finds or runs code`,
+		`secret "dict:db#IFS?": variable IFS is reserved: it changes how a process finds or runs code`,
+		`secret "vault:x": the source vault is not configured`,
+		`the annotation's dict: variable ENV is reserved: it changes how a process finds or runs code`,
+	}
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if err := r.Check(parse(t, "dict:db#P=Q dict:all", "")); err != nil || len(source.reads) > 0 {
+		t.Errorf("got %v, %d reads", err, len(source.reads))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -16,10 +15,6 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
-
-// attachTime bounds how long taking hold of the process may take. It is a
-// matter of milliseconds unless the machine is overloaded.
-const attachTime = 5 * time.Second
 
 // handlers are the annotations by which crun is told to run the program in
 // another way than by an exec in the process that the hook is shown (crun.1).
@@ -37,22 +32,20 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 			return err
 		}
 	}
-	asked, err := spec.Parse(annotations)
+	asked, err := Asked(annotations)
 	if err != nil || asked.None() {
 		return err
 	}
 	if st.Status == specs.StateRunning {
 		return fault.New(fault.Delivery, "list the hook under createRuntime or prestart", "the container's program runs already: this is the poststart stage")
 	}
-	for _, h := range handlers {
-		if v, ok := annotations[h]; ok {
-			return fault.New(fault.Delivery, "take the annotation away", "the annotation %s is %q, and such a program is not started by an exec", h, v)
-		}
-	}
-	resolve, err := s.open()
+	LockMemory() // a token may be in the settings
+	r, deadline, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	target, err := inflight.Find(st.Pid)
 	if err != nil {
 		return err
@@ -64,18 +57,30 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 		return err
 	}
 	defer tracer.Close()
-	LockMemory()
-	vars, err := resolve(ctx, asked)
+	vars, err := r.Resolve(ctx, asked)
 	if err != nil || len(vars) == 0 {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, attachTime)
-	defer cancel()
 	return tracer.Deliver(ctx, resolver.Env(vars))
 }
 
-// parseState reads a state leniently, since a runtime may add fields of its
-// own, and its annotations by the rules of the contract.
+// Asked is what annotations ask for, of a container that the hook can deliver
+// to as far as they tell.
+func Asked(annotations map[string]string) (spec.Asked, error) {
+	asked, err := spec.Parse(annotations)
+	if err != nil || asked.None() {
+		return asked, err
+	}
+	for _, h := range handlers {
+		if v, ok := annotations[h]; ok {
+			return spec.Asked{}, fault.New(fault.Delivery, "take the annotation away", "the annotation %s is %q, and such a program is not started by an exec", h, v)
+		}
+	}
+	return asked, nil
+}
+
+// parseState reads what the hook needs of a state, and its annotations by the
+// rules of the contract. The rest is the runtime's business.
 func parseState(b []byte) (*specs.State, map[string]string, error) {
 	const hint = "a runtime writes the state to its hooks; see `oci-secrets hook-config` for how to list this one"
 	doc, err := spec.ParseDoc(b)
@@ -86,11 +91,17 @@ func parseState(b []byte) (*specs.State, map[string]string, error) {
 	if err != nil {
 		return nil, nil, fault.New(fault.Document, "", "read the state on standard input: %w", err)
 	}
-	var st specs.State
+	type State struct { // the name is in the errors
+		ID     string               `json:"id"`
+		Status specs.ContainerState `json:"status"`
+		Pid    int                  `json:"pid"`
+		Bundle string               `json:"bundle"`
+	}
+	var st State
 	if err := json.Unmarshal(b, &st); err != nil {
 		return nil, nil, fault.New(fault.Document, hint, "the JSON on standard input is not a container's state: %w", err)
 	}
-	return &st, annotations, nil
+	return &specs.State{ID: st.ID, Status: st.Status, Pid: st.Pid, Bundle: st.Bundle}, annotations, nil
 }
 
 func bundleAnnotations(bundle string) (map[string]string, error) {

@@ -13,6 +13,7 @@ package start
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
@@ -32,29 +33,34 @@ type Start struct {
 // Resolve gives the variables that a container gets for what it asks. It ends
 // at the settings' deadline.
 func (s *Start) Resolve(ctx context.Context, asked spec.Asked) ([]resolver.Variable, error) {
-	resolve, err := s.open()
+	r, deadline, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return resolve(ctx, asked)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return r.Resolve(ctx, asked)
 }
 
-// open reads the settings, and no source yet.
-func (s *Start) open() (resolve func(context.Context, spec.Asked) ([]resolver.Variable, error), err error) {
-	settings, err := config.Load(s.Config)
+// Settings reads the settings. How long that may take they cannot say
+// themselves: it is the default deadline.
+func (s *Start) Settings(ctx context.Context) (*config.Settings, error) {
+	ctx, cancel := context.WithTimeout(ctx, config.DefaultDeadline)
+	defer cancel()
+	return resolver.Await(ctx, "settings", func() (*config.Settings, error) { return config.Load(s.Config) })
+}
+
+// open reads the settings, and no source yet. The deadline is that of all that
+// follows, up to the delivery; it began before the settings were read.
+func (s *Start) open(ctx context.Context) (r *resolver.Resolver, deadline time.Time, err error) {
+	begun := time.Now()
+	settings, err := s.Settings(ctx)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	if settings.Vault != nil && s.OpenVault == nil {
-		return nil, ErrVault
+		return nil, time.Time{}, ErrVault
 	}
-	r, err := settings.Resolver(s.OpenVault)
-	if err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context, asked spec.Asked) ([]resolver.Variable, error) {
-		ctx, cancel := context.WithTimeout(ctx, settings.Deadline.Duration)
-		defer cancel()
-		return r.Resolve(ctx, asked)
-	}, nil
+	r, err = settings.Resolver(s.OpenVault)
+	return r, begun.Add(settings.Deadline.Duration), err
 }

@@ -28,11 +28,12 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
-// defaultDeadline is for everything that one start does: login, reads,
-// retries and delivery. maxDeadline keeps it below what podman is told to wait
-// for the hook (install/podman.go), so that it is our message that ends a start.
+// DefaultDeadline is for everything that one start does: reading the settings,
+// login, reads, retries and delivery. maxDeadline keeps it below what podman is
+// told to wait for the hook (install/podman.go), so that it is our message that
+// ends a start.
 const (
-	defaultDeadline = 10 * time.Second
+	DefaultDeadline = 10 * time.Second
 	maxDeadline     = 50 * time.Second
 )
 
@@ -112,7 +113,7 @@ func Load(path string) (*Settings, error) {
 		return nil, err
 	}
 	text, err := private.ReadTrusted(path)
-	s := &Settings{Deadline: Duration{defaultDeadline}}
+	s := &Settings{Deadline: Duration{DefaultDeadline}}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !named:
 		s.Dict, s.Dotenv = &Dict{}, &Dotenv{}
@@ -148,11 +149,11 @@ func (s *Settings) parse(text []byte) error {
 	if err != nil {
 		return s.syntaxError(text, err)
 	}
-	var errs []error
+	var errs fault.List
 	for _, key := range meta.Undecoded() {
-		errs = append(errs, s.errorf(nearest(key), "unknown key %q", key.String()))
+		errs.Add(s.errorf(nearest(key), "unknown key %q", key.String()))
 	}
-	return errors.Join(errs...)
+	return errs.Err()
 }
 
 // syntaxError says where the text is wrong, and not what it says there: that
@@ -211,13 +212,11 @@ func (s *Settings) complete(dir string) {
 
 // configured lists the sources that have a table, in the default order.
 func (s *Settings) configured() []string {
+	set := map[string]bool{"vault": s.Vault != nil, "dict": s.Dict != nil, "dotenv": s.Dotenv != nil}
 	var names []string
-	for _, c := range []struct {
-		name string
-		set  bool
-	}{{"vault", s.Vault != nil}, {"dict", s.Dict != nil}, {"dotenv", s.Dotenv != nil}} {
-		if c.set {
-			names = append(names, c.name)
+	for _, name := range spec.Schemes() {
+		if set[name] {
+			names = append(names, name)
 		}
 	}
 	return names
@@ -226,32 +225,33 @@ func (s *Settings) configured() []string {
 // check refuses settings that contradict each other. What a source needs, the
 // source checks itself.
 func (s *Settings) check() error {
-	var errs []error
+	var errs fault.List
 	configured := s.configured()
 	for i, name := range s.Chain {
 		switch {
 		case !slices.Contains(spec.Schemes(), name):
-			errs = append(errs, s.errorf("the sources are "+strings.Join(spec.Schemes(), ", "), "chain names an unknown source %q", name))
+			errs.Add(s.errorf("the sources are "+strings.Join(spec.Schemes(), ", "), "chain names an unknown source %q", name))
 		case !slices.Contains(configured, name):
-			errs = append(errs, s.errorf("add a ["+name+"] table, or take it out of chain", "chain names %q, which is not configured", name))
+			errs.Add(s.errorf("add a ["+name+"] table, or take it out of chain", "chain names %q, which is not configured", name))
 		case slices.Contains(s.Chain[:i], name):
-			errs = append(errs, s.errorf("", "chain names %q twice", name))
+			errs.Add(s.errorf("", "chain names %q twice", name))
 		}
 	}
 	if s.Deadline.Duration > maxDeadline {
-		errs = append(errs, s.errorf("engines do not wait longer for a container's start", "deadline is %v, more than %v", s.Deadline, maxDeadline))
+		errs.Add(s.errorf("engines do not wait longer for a container's start", "deadline is %v, more than %v", s.Deadline, maxDeadline))
 	}
 	for _, name := range s.AllowNames {
-		if spec.CheckName(name, s.AllowNames) != nil {
-			errs = append(errs, s.errorf("list each variable by its whole name", "allow_names has %q, which is not a variable name", name))
+		if !spec.IsVariable(name) {
+			errs.Add(s.errorf("list each variable by its whole name", "allow_names has %q, which is not a variable name", name))
 		}
 	}
-	return errors.Join(errs...)
+	return errs.Err()
 }
 
 // VaultOpener makes the source for Vault. It is a parameter because the client
-// costs milliseconds and megabytes before it has done anything, which the
-// starts that do not ask Vault need not pay.
+// costs milliseconds and megabytes before it has done anything. Where the
+// settings have no [vault] table no start pays that; where they have one, every
+// start that asks for something does.
 type VaultOpener func(*Vault) (resolver.Source, error)
 
 // Resolver makes the resolver that the settings describe. It does no I/O.
