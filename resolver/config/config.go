@@ -4,9 +4,10 @@
 //
 // A hook may be started with an empty environment, so the file is what counts.
 // Whoever can write it decides where secrets come from: a file that group or
-// others can write is refused, and one that holds a token must also be
-// unreadable for others. A key that is not known is refused, because a typo in
-// a setting would otherwise be a setting that silently does not hold.
+// others can write, or that is in a directory they can write, is refused, and
+// one that holds a token must also be unreadable for others. A key that is not
+// known is refused, because a typo in a setting would otherwise be a setting
+// that silently does not hold.
 package config
 
 import (
@@ -112,7 +113,7 @@ func Load(path string) (*Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := private.ReadTrusted(path)
+	text, exposed, err := private.ReadEither(path)
 	s := &Settings{Deadline: Duration{DefaultDeadline}}
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !named:
@@ -125,10 +126,8 @@ func Load(path string) (*Settings, error) {
 			return nil, err
 		}
 	}
-	if s.hasToken() {
-		if _, err := private.Read(path); err != nil {
-			return nil, asSettings(err)
-		}
+	if s.hasToken() && exposed != nil {
+		return nil, asSettings(exposed)
 	}
 	s.complete(filepath.Dir(path))
 	return s, s.check()

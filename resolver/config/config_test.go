@@ -233,6 +233,19 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// TestDirectoryMode has a file in whose place others could put another.
+func TestDirectoryMode(t *testing.T) {
+	path := write(t, "[dict]", 0o600)
+	dir := filepath.Dir(path)
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path)
+	if !errors.Is(err, fault.Settings) || !cmp.Equal(fault.Hints(err), []string{"chmod 0755 " + dir}) {
+		t.Errorf("got %v, hints %q", err, fault.Hints(err))
+	}
+}
+
 func TestNamedFileMustExist(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nowhere.toml")
 	_, err := Load(path)

@@ -3,12 +3,12 @@
 package config
 
 import (
-	"bytes"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
 
+	"github.com/oci-secrets/oci-secrets/resolver/private"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -46,7 +46,7 @@ func Find(path string) (found string, named bool, err error) {
 // not root on the host. A rootless engine's hook is uid 0 in the engine's user
 // namespace, and may have no HOME: then the password file has it.
 func userDirectory() string {
-	uid := hostUID()
+	uid := private.HostUID()
 	if uid == 0 {
 		return ""
 	}
@@ -62,35 +62,4 @@ func userDirectory() string {
 		home = u.HomeDir
 	}
 	return filepath.Join(home, ".config")
-}
-
-// hostUID is the effective uid as the parent of this user namespace sees it;
-// for the engines' namespaces that is the host. An uid that cannot be found
-// out is not root's.
-func hostUID() int {
-	euid := os.Geteuid()
-	b, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil {
-		return euid
-	}
-	return mapped(b, euid)
-}
-
-// mapped looks uid up in the lines of a uid_map: first inside, first outside,
-// count (user_namespaces(7)).
-func mapped(uidMap []byte, uid int) int {
-	for line := range bytes.Lines(uidMap) {
-		var n [3]int
-		fields := bytes.Fields(line)
-		if len(fields) != len(n) {
-			continue
-		}
-		for i, f := range fields {
-			n[i], _ = strconv.Atoi(string(f))
-		}
-		if uid >= n[0] && uid-n[0] < n[2] {
-			return n[1] + uid - n[0]
-		}
-	}
-	return -1
 }

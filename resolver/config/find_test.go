@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/oci-secrets/oci-secrets/resolver/private"
 )
 
 func TestFindNamed(t *testing.T) {
@@ -37,7 +39,7 @@ func TestFindNamed(t *testing.T) {
 // TestFindAsRoot does not look into root's home: what root's shell has in its
 // environment is not what the engine's hook has.
 func TestFindAsRoot(t *testing.T) {
-	if hostUID() != 0 {
+	if private.HostUID() != 0 {
 		t.Skip("not root on the host")
 	}
 	dir := t.TempDir()
@@ -123,30 +125,4 @@ func number(t *testing.T, s string) uint32 {
 		t.Fatal(err)
 	}
 	return uint32(n)
-}
-
-func TestMapped(t *testing.T) {
-	for name, tt := range map[string]struct {
-		uidMap string
-		uid    int
-		want   int
-	}{
-		"the host, root":      {"         0          0 4294967295\n", 0, 0},
-		"the host, a user":    {"         0          0 4294967295\n", 1000, 1000},
-		"rootless, root":      {"         0       1000          1\n         1     100000      65536\n", 0, 1000},
-		"rootless, user 1":    {"         0       1000          1\n         1     100000      65536\n", 1, 100000},
-		"rootless, the last":  {"         0       1000          1\n         1     100000      65536\n", 65536, 165535},
-		"rootless, unmapped":  {"         0       1000          1\n         1     100000      65536\n", 65537, -1},
-		"a shifted root":      {"0 100000 65536\n", 0, 100000},
-		"not written yet":     {"", 0, -1},
-		"something else":      {"a b c\n\n0 1\n", 0, -1},
-		"without a line end":  {"0 1000 1", 0, 1000},
-		"below the first uid": {"5 1000 1", 4, -1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := mapped([]byte(tt.uidMap), tt.uid); got != tt.want {
-				t.Errorf("got %d, want %d", got, tt.want)
-			}
-		})
-	}
 }

@@ -106,9 +106,6 @@ func (s *Source) read() (*dict, error) {
 		return d, s.readDir(d)
 	}
 	// What else is wrong with the path, package private says in its own words.
-	if err := private.CheckDir(filepath.Dir(s.path)); err != nil {
-		return nil, err
-	}
 	data, err := private.Read(s.path)
 	if err != nil {
 		return nil, err

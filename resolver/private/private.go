@@ -29,26 +29,56 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
-// MaxSize is the size in bytes of the largest file that is read.
-const MaxSize = 16 << 20
+// maxSize is the size in bytes of the largest file that is read.
+const maxSize = 16 << 20
 
 // openFlags keep the open itself harmless: a named pipe without a writer would
 // block it for ever, a terminal could become the process's own.
 const openFlags = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
 
 // Read gives the content of a file that must be private: only its owner may
-// write it, and others may not read it. A file that is not there gives an
-// error that is fs.ErrNotExist; every other one is fault.Refused.
+// write it, others may not read it, and its directory must be nobody else's to
+// write, as with [OpenRoot]. A file that is not there gives an error that is
+// fs.ErrNotExist; every other one is fault.Refused.
 func Read(name string) ([]byte, error) {
-	f, err := os.OpenFile(name, openFlags, 0)
-	return read(f, err, name, secret)
+	data, _, err := readAt(name, secret)
+	return data, err
 }
 
 // ReadTrusted is [Read] for files that hold no secret but must be nobody
-// else's to write, such as settings and certificates: all may read them.
+// else's to write, such as certificates: all may read them.
 func ReadTrusted(name string) ([]byte, error) {
+	data, _, err := readAt(name, trusted)
+	return data, err
+}
+
+// ReadEither is [ReadTrusted] for a file whose content tells whether it holds a
+// secret. If it does, exposed is what [Read] refuses it for, or nil.
+func ReadEither(name string) (data []byte, exposed, err error) {
+	data, info, err := readAt(name, trusted)
+	if err != nil {
+		return nil, nil, err
+	}
+	return data, secret.check(name, info), nil
+}
+
+// readAt reads the file called name, whose directory it checks as well.
+func readAt(name string, want rule) ([]byte, fs.FileInfo, error) {
 	f, err := os.OpenFile(name, openFlags, 0)
-	return read(f, err, name, trusted)
+	if err != nil {
+		return nil, nil, explain(name, err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	// Not opened: who may use a directory need not be able to list it.
+	dir := filepath.Dir(name)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, nil, explain(dir, err)
+	}
+	if err := directory.check(dir, info); err != nil {
+		return nil, nil, err
+	}
+	return read(f, name, want)
 }
 
 // ReadIn is [Read] for a file below root; name is a slash-separated path. It
@@ -76,7 +106,12 @@ func ReadIn(root *os.Root, name string) ([]byte, error) {
 		}
 	}
 	f, err := root.OpenFile(name, openFlags, 0)
-	return read(f, err, full, secret)
+	if err != nil {
+		return nil, explain(full, err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	data, _, err := read(f, full, secret)
+	return data, err
 }
 
 // OpenRoot opens a directory that must be nobody else's to write: whoever can
@@ -108,38 +143,25 @@ func OpenRoot(dir string) (*os.Root, error) {
 	return root, nil
 }
 
-// CheckDir makes the checks of [OpenRoot] alone.
-func CheckDir(dir string) error {
-	root, err := OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	return root.Close()
-}
-
-// read checks the file that an open gave, or explains why it gave none.
-func read(f *os.File, err error, name string, want rule) ([]byte, error) {
-	if err != nil {
-		return nil, explain(name, err)
-	}
-	defer func() { _ = f.Close() }() // only read from
+// read checks an opened file and reads it.
+func read(f *os.File, name string, want rule) ([]byte, fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, explain(name, err)
+		return nil, nil, explain(name, err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fault.New(fault.Refused, "", "%s is %s, and must be a regular file", name, kind(info.Mode()))
+		return nil, nil, fault.New(fault.Refused, "", "%s is %s, and must be a regular file", name, kind(info.Mode()))
 	}
 	if err := want.check(name, info); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The size that stat tells is a promise that a growing file breaks.
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
 	if err != nil {
-		return nil, explain(name, err)
+		return nil, nil, explain(name, err)
 	}
-	if len(data) > MaxSize {
-		return nil, fault.New(fault.Refused, "", "%s is larger than %d bytes", name, MaxSize)
+	if len(data) > maxSize {
+		return nil, nil, fault.New(fault.Refused, "", "%s is larger than %d bytes", name, maxSize)
 	}
-	return data, nil
+	return data, info, nil
 }

@@ -29,6 +29,15 @@ func write(t *testing.T, name, content string, mode fs.FileMode) string {
 	return name
 }
 
+// opens makes the checks of OpenRoot alone.
+func opens(dir string) error {
+	root, err := OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	return root.Close()
+}
+
 func chmod(t *testing.T, name string, mode fs.FileMode) {
 	t.Helper()
 	if err := os.Chmod(name, mode); err != nil {
@@ -116,6 +125,21 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// TestReadEither has the verdict of Read with the content of ReadTrusted.
+func TestReadEither(t *testing.T) {
+	for mode, want := range map[fs.FileMode]string{0o600: "", 0o640: "", 0o644: " has mode 0644, so others can read it; it must have 0640 or 0600"} {
+		name := write(t, filepath.Join(t.TempDir(), "f"), "content", mode)
+		data, exposed, err := ReadEither(name)
+		if err != nil || string(data) != "content" {
+			t.Errorf("%v: read %q, %v", mode, data, err)
+		}
+		if want != "" {
+			want = name + want
+		}
+		check(t, exposed, want, "chmod 0640 "+name)
+	}
+}
+
 func TestDirectoryModes(t *testing.T) {
 	for mode, want := range map[fs.FileMode]string{
 		0o755:                 "",
@@ -131,7 +155,12 @@ func TestDirectoryModes(t *testing.T) {
 			if want != "" {
 				text = dir + " " + want + "; it must have 0755 or stricter"
 			}
-			check(t, CheckDir(dir), text, "chmod 0755 "+dir)
+			check(t, opens(dir), text, "chmod 0755 "+dir)
+			name := write(t, filepath.Join(dir, "f"), "", 0o600)
+			_, err := Read(name)
+			check(t, err, text, "chmod 0755 "+dir)
+			_, err = ReadTrusted(name)
+			check(t, err, text, "chmod 0755 "+dir)
 		})
 	}
 	t.Run("on the way", func(t *testing.T) {
@@ -167,7 +196,7 @@ func TestAbsent(t *testing.T) {
 		"dangling link": func() error { _, err := ReadIn(root, "dangling"); return err },
 		"below a file":  func() error { _, err := Read(file + "/none"); return err },
 		"in below file": func() error { _, err := ReadIn(root, "file/none"); return err },
-		"OpenRoot":      func() error { return CheckDir(dir + "/none") },
+		"OpenRoot":      func() error { return opens(dir + "/none") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := read()
@@ -206,7 +235,7 @@ func TestNotRegular(t *testing.T) {
 		_, err := Read(fifo)
 		check(t, err, fifo+" is a named pipe, and must be a regular file", "")
 	})
-	within(t, func() { check(t, CheckDir(fifo), fifo+" is not a directory", "") })
+	within(t, func() { check(t, opens(fifo), fifo+" is not a directory", "") })
 	_, err := Read(dir)
 	check(t, err, dir+" is a directory, and must be a regular file", "")
 	_, err = ReadTrusted("/dev/null")
@@ -215,13 +244,13 @@ func TestNotRegular(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	name := write(t, filepath.Join(t.TempDir(), "f"), "", 0o600)
-	if err := os.Truncate(name, MaxSize); err != nil {
+	if err := os.Truncate(name, maxSize); err != nil {
 		t.Fatal(err)
 	}
-	if data, err := Read(name); err != nil || !bytes.Equal(data, make([]byte, MaxSize)) {
+	if data, err := Read(name); err != nil || !bytes.Equal(data, make([]byte, maxSize)) {
 		t.Errorf("at the limit: %d bytes, error %v", len(data), err)
 	}
-	if err := os.Truncate(name, MaxSize+1); err != nil {
+	if err := os.Truncate(name, maxSize+1); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Read(name)

@@ -3,12 +3,9 @@
 package private
 
 import (
-	"bytes"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -67,18 +64,4 @@ func who(bits fs.FileMode) string {
 		}
 	}
 	return strings.Join(can, " and ")
-}
-
-// inUserNS reports whether this process sees uids through a mapping. Where
-// that cannot be found out it says no, which is the strict answer.
-var inUserNS = sync.OnceValue(func() bool {
-	m, err := os.ReadFile("/proc/self/uid_map")
-	return err == nil && !identity(m)
-})
-
-// identity reports whether a uid_map maps every uid to itself, as the first
-// namespace does.
-func identity(uidMap []byte) bool {
-	return slices.EqualFunc(bytes.Fields(uidMap), []string{"0", "0", "4294967295"},
-		func(got []byte, want string) bool { return string(got) == want })
 }
