@@ -9,6 +9,9 @@ import "strings"
 // Nothing is dropped or moved: podman panics if an element goes missing. Of
 // several vars with one name the last counts, in the place of the first. An
 // element without = sets nothing and stays as it is.
+//
+// It is the reference that the tests hold both deliveries to: [Doc.WithEnv], and
+// the tracer, which has the same rule for a process's stack.
 func Merge(env, vars []string) []string {
 	changes := planMerge(vars)
 	merged := make([]string, 0, len(env)+len(vars))

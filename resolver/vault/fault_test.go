@@ -154,7 +154,7 @@ func TestEnvironment(t *testing.T) {
 
 	// Nobody proxies a loopback address, so the proxy of TestMain shows only with
 	// a name.
-	c.Address = "http://vault.invalid"
+	c.Address = "https://vault.invalid"
 	_, err = get(t, source(t, c), 300*time.Millisecond, "env", 0)
 	wantFault(t, err, fault.Unreachable)
 	if n := proxied.Load(); n != 0 {

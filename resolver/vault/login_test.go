@@ -27,6 +27,16 @@ func TestNew(t *testing.T) {
 		"no address":        {func(c *vault.Config) { c.Address = "" }, "no address"},
 		"no scheme":         {func(c *vault.Config) { c.Address = "vault.example:8200" }, "not an http or https URL"},
 		"other scheme":      {func(c *vault.Config) { c.Address = "unix:///run/vault.sock" }, "not an http or https URL"},
+		"http":              {func(c *vault.Config) { c.Address = "http://vault.example:8200" }, "write the address with https://"},
+		"HTTP":              {func(c *vault.Config) { c.Address = "HTTP://10.0.0.1" }, "http://10.0.0.1 would send the token over the network in clear"},
+		"http, a trick":     {func(c *vault.Config) { c.Address = "http://127.0.0.1.example" }, "in clear"},
+		"http, another":     {func(c *vault.Config) { c.Address = "http://localhost.example" }, "in clear"},
+		"http, any address": {func(c *vault.Config) { c.Address = "http://0.0.0.0:8200" }, "in clear"},
+		"http, IPv6":        {func(c *vault.Config) { c.Address = "http://[2001:db8::1]:8200" }, "in clear"},
+		"loopback":          {func(c *vault.Config) { c.Address = "http://127.0.0.1:8200" }, ""},
+		"loopback's net":    {func(c *vault.Config) { c.Address = "http://127.9.9.9" }, ""},
+		"loopback, IPv6":    {func(c *vault.Config) { c.Address = "http://[::1]:8200" }, ""},
+		"loopback's name":   {func(c *vault.Config) { c.Address = "http://Localhost:8200" }, ""},
 		"password":          {func(c *vault.Config) { c.Address = "https://u:" + canary + "@host" }, "must not have a user"},
 		"broken, password":  {func(c *vault.Config) { c.Address = "https://u:" + canary + "@ho st" }, "not an http or https URL"},
 		"query":             {func(c *vault.Config) { c.Address = "https://host?token=" + canary }, "must not have a user, query"},
@@ -118,6 +128,32 @@ func TestLogin(t *testing.T) {
 }
 
 // The token file is a sink that an agent rewrites: each Source reads it anew.
+// TestDirectoryOfOthers has credentials in whose place others could put their
+// own.
+func TestDirectoryOfOthers(t *testing.T) {
+	for name, auth := range map[string]vault.Auth{
+		"token_file":     {Method: "token_file", TokenFile: file(t, canary)},
+		"role_id_file":   {Method: "approle", RoleIDFile: file(t, canary)},
+		"secret_id_file": {Method: "approle", RoleID: "x", SecretIDFile: file(t, canary)},
+		"ca_cert":        {Method: "token", Token: resolver.NewValue("x")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config(server, "secret", "x")
+			c.Auth = auth
+			path := auth.TokenFile + auth.RoleIDFile + auth.SecretIDFile
+			if name == "ca_cert" {
+				path = file(t, canary)
+				c.CACert = path
+			}
+			if err := os.Chmod(filepath.Dir(path), 0o775); err != nil {
+				t.Fatal(err)
+			}
+			_, err := get(t, source(t, c), 5*time.Second, "any", 0)
+			wantFault(t, err, fault.Refused, "vault: "+name+": "+filepath.Dir(path)+" has mode 0775", "chmod 0755 "+filepath.Dir(path))
+		})
+	}
+}
+
 func TestTokenFileIsReadAgain(t *testing.T) {
 	server.Put(t, 2, kv2, "containers/again", map[string]any{"K": canary})
 	c := config(server, kv2, "")

@@ -121,12 +121,11 @@ func get(t *testing.T, s *vault.Source, deadline time.Duration, name string, ver
 	return secret, err
 }
 
-// harmless fails if an error could leak, or be misunderstood by podman.
+// harmless fails if an error could leak, or is more than a line.
 func harmless(t *testing.T, err error, credentials ...string) {
 	t.Helper()
 	text := fmt.Sprintf("%v %+v %#v %q", err, err, err, fault.Hints(err))
-	for _, bad := range append(credentials, canary, server.RootToken, "hvs.",
-		"permission denied", "operation not permitted", "no such file or directory") {
+	for _, bad := range append(credentials, canary, server.RootToken, "hvs.") {
 		if strings.Contains(strings.ToLower(text), strings.ToLower(bad)) {
 			t.Errorf("error holds %q: %s", bad, text)
 		}

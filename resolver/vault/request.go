@@ -195,7 +195,7 @@ func (s *Source) lasting(err error) error {
 		return s.fault(fault.Refused, "set ca_cert to the CA that signed the server's certificate",
 			"its certificate is not trusted: %s", clean(cert.Err.Error()))
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return s.fault(fault.Settings, "write the address with http://, or give the server a certificate",
+		return s.fault(fault.Settings, "give the server a certificate; http:// is for an address on this machine alone",
 			"the address says https and the server does not speak TLS")
 	case errors.As(err, &alert):
 		return s.fault(fault.Refused, "", "it refused the TLS handshake: %s", clean(alert.Error()))

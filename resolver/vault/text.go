@@ -4,7 +4,6 @@ package vault
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -13,17 +12,6 @@ import (
 
 // maxText is how much of somebody else's text an error quotes.
 const maxText = 200
-
-// Podman greps the output of the runtime for these and then reports a cause of
-// its own (libpod/oci_util.go), so that an error must not say them.
-var mislabelled = []struct {
-	phrase *regexp.Regexp
-	say    string
-}{
-	{regexp.MustCompile(`(?i)permission denied`), "access denied"},
-	{regexp.MustCompile(`(?i)operation not permitted`), "not allowed"},
-	{regexp.MustCompile(`(?i)no such file or directory`), "does not exist"},
-}
 
 // isControl covers C0, C1 and the characters that turn the direction of text.
 func isControl(r rune) bool { return unicode.Is(unicode.C, r) }
@@ -37,9 +25,6 @@ func clean(text string) string {
 		return r
 	}, strings.ToValidUTF8(text, "?"))
 	text = strings.Join(strings.Fields(text), " ")
-	for _, m := range mislabelled {
-		text = m.phrase.ReplaceAllString(text, m.say)
-	}
 	if r := []rune(text); len(r) > maxText {
 		text = string(r[:maxText]) + "..."
 	}

@@ -29,6 +29,7 @@ package vault
 
 import (
 	"context"
+	"net"
 	"net/url"
 	"path"
 	"regexp"
@@ -46,7 +47,7 @@ const defaultDeadline = 10 * time.Second
 // Config says where the server is, how to trust it, how to log in, and where
 // on it the secrets are.
 type Config struct {
-	Address   string // http or https URL, without user or query
+	Address   string // https URL without user or query; http for a loopback address
 	Mount     string // of the KV engine; empty for "secret"
 	Prefix    string // below the mount; names are looked up here and nowhere else
 	CACert    string // PEM file with the only roots to trust; empty for the system's
@@ -87,6 +88,9 @@ func New(c Config) (*Source, error) {
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, settings("vault: the address must not have a user, query or fragment")
 	}
+	if u.Scheme == "http" && !loopback(u.Hostname()) {
+		return nil, fault.New(fault.Settings, "write the address with https://", "vault: %s would send the token over the network in clear", u.Redacted())
+	}
 	c.Mount = strings.Trim(c.Mount, "/")
 	if c.Mount == "" {
 		c.Mount = "secret"
@@ -114,6 +118,12 @@ func New(c Config) (*Source, error) {
 		address: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(),
 		slots:   make(chan struct{}, maxParallel),
 	}, nil
+}
+
+// loopback reports whether host is this machine: what is sent there is on no
+// network.
+func loopback(host string) bool {
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
 }
 
 func (a Auth) check() error {
