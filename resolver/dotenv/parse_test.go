@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-secrets/oci-secrets/spec"
 )
 
 func TestParse(t *testing.T) {
@@ -194,6 +196,11 @@ func FuzzParse(f *testing.F) {
 		var syntax *SyntaxError
 		if err != nil && (!errors.As(err, &syntax) || !strings.HasPrefix(syntax.Reason, "the values are more than ")) {
 			t.Fatalf("lenient: %v", err)
+		}
+		for _, e := range lenient {
+			if !spec.IsVariable(e.Key) {
+				t.Errorf("the key %q", e.Key)
+			}
 		}
 		strict, strictErr := Parse(text, false)
 		if strictErr != nil {
