@@ -7,7 +7,8 @@
 // with whatever the file holds. So a file counts only if it is a regular file
 // that belongs to root or to the user who asks, that nobody else can write,
 // and, for secrets, that others cannot read. The check is made on the opened
-// file, never on its name, so nothing can be swapped between check and read.
+// file, never on its name, so nothing can be swapped between check and read. The
+// directory that it was opened in must be nobody else's to write either.
 //
 // What it does not protect against: root; the members of the file's group,
 // who may read a file of mode 0640; access lists and capabilities, which no
