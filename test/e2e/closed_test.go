@@ -53,6 +53,10 @@ func TestTracerKilledAroundStart(t *testing.T) {
 	var wg sync.WaitGroup
 	for range atOnce {
 		wg.Go(func() {
+			defer func() {
+				for range work { // a failure ends this goroutine, and nobody else may wait for it
+				}
+			}()
 			for i := range work {
 				mu.Lock()
 				delay := time.Duration(rand.Int64N(int64(window)))

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "oci-secrets-e2e-")
+	dir, err := os.MkdirTemp("/var/tmp", "oci-secrets-e2e-") // not /tmp: see rig.NewRuntime
 	if err == nil {
 		err = os.Chmod(dir, 0o755) // a user namespace's root must pass
 	}

@@ -52,11 +52,15 @@ func NewRuntime(tb testing.TB, name string) *Runtime {
 		r.prefix = []string{need(tb, "/usr/sbin/runc")}
 	case Crun:
 		crun := need(tb, "crun")
-		// It refuses a host that has both versions of control groups mounted.
+		// It leaves a file in /tmp when a container is killed at an early
+		// moment, and it refuses a host that has both versions of control
+		// groups mounted. So it gets mounts of its own, and bundles cannot be
+		// in /tmp.
+		script := `mount -t tmpfs tmpfs /tmp && exec "$@"`
 		if _, err := os.Stat("/sys/fs/cgroup/unified"); err == nil {
-			r.prefix = []string{"unshare", "-m", "sh", "-c", `umount -l /sys/fs/cgroup/unified && exec "$@"`, "sh"}
+			script = "umount -l /sys/fs/cgroup/unified && " + script
 		}
-		r.prefix = append(r.prefix, crun)
+		r.prefix = []string{"unshare", "-m", "sh", "-c", script, "sh", crun}
 	default:
 		tb.Fatalf("no runtime called %q", name)
 	}
