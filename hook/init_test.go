@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oci-secrets/oci-secrets/hook/inflight/tracer"
 	"github.com/oci-secrets/oci-secrets/test/rig"
 )
 
@@ -20,8 +21,9 @@ func TestInitOrder(t *testing.T) {
 	settings := t.TempDir() + "/config.toml"
 	rig.WriteFile(t, settings, "[dict]\npath = \"x\"\n", 0o600)
 	for name, tt := range map[string]struct {
+		name  string // argv[0], where it is not the binary's
 		args  []string
-		env   string
+		env   []string
 		stdin string
 		code  int
 		early []string // must not have been initialised
@@ -37,12 +39,18 @@ func TestInitOrder(t *testing.T) {
 		},
 		"precreate, asked": {args: []string{"precreate", "--config", settings}, stdin: asks, early: heavy, seen: []string{"os", "github.com/BurntSushi/toml"}},
 		"hook, asked":      {args: []string{"hook", "--config=" + settings}, stdin: asks, code: 14, early: heavy, seen: []string{"os"}},
-		"tracer":           {env: "OCI_SECRETS_TRACER=1", code: 1, early: append(heavy, "os", "fmt", "time", "encoding/json"), seen: []string{"syscall"}},
+		"tracer": {
+			name: tracer.Argv0, env: tracer.Env, code: 1, early: append(heavy, "os", "fmt", "time", "encoding/json"), seen: []string{"syscall"},
+		},
+		"the tracer's environment alone": {env: tracer.Env, args: []string{"--version"}, seen: heavy},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), binary, tt.args...)
 			cmd.Stdin = strings.NewReader(tt.stdin)
-			cmd.Env = []string{"GODEBUG=inittrace=1", tt.env}
+			if tt.name != "" {
+				cmd.Args[0] = tt.name
+			}
+			cmd.Env = append([]string{"GODEBUG=inittrace=1"}, tt.env...)
 			var stderr strings.Builder
 			cmd.Stderr = &stderr
 			_ = cmd.Run() // the exit code tells
