@@ -31,7 +31,7 @@ test: build setup
 
 # Prints the table of README.md.
 bench: build setup
-	OCI_SECRETS_TEST_REQUIRE=1 $(GO) test -count 1 -run TestTable ./test/bench -table
+	OCI_SECRETS_TEST_REQUIRE=1 $(GO) test -C test/bench -count 1 -run TestTable -table
 
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 60s
