@@ -345,8 +345,8 @@ func TestManyMissing(t *testing.T) {
 	asked := parse(t, from.String(), "")
 	_, err := (&resolver.Resolver{Chain: resolver.Chain{&fake{name: "dict"}}}).Resolve(t.Context(), asked)
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != 21 || lines[20] != "and 980 more" || len(fault.Hints(err)) != 20 {
-		t.Errorf("%d lines and %d hints, the last is %q", len(lines), len(fault.Hints(err)), lines[len(lines)-1])
+	if len(lines) != 1000 || !strings.Contains(lines[999], `"s999"`) {
+		t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
 	}
 
 	never := make(chan struct{})

@@ -71,6 +71,10 @@ func readInput() ([]byte, error) {
 	return b, nil
 }
 
+// maxLogged bounds the lines of one failure in the system log. A container that
+// is restarted again and again writes them each time.
+const maxLogged = 20
+
 // Exit tells a failure of hook or precreate to the user and to the system log,
 // because some engines show neither standard error nor more than the exit code,
 // which it gives.
@@ -78,7 +82,8 @@ func Exit(err error) int {
 	if err == nil {
 		return 0
 	}
-	for _, line := range report.Lines(err) {
+	lines := report.Lines(err)
+	for _, line := range lines[:min(len(lines), maxLogged)] {
 		syslog.Error("container refused: " + line)
 	}
 	return report.Error(os.Stderr, err)

@@ -103,12 +103,12 @@ func TestList(t *testing.T) {
 		t.Errorf("an empty list is %v", l.Err())
 	}
 	var want []string
-	for i := range 20 {
+	for i := range 1000 {
 		l.Add(fault.New(fault.Missing, fmt.Sprint("hint ", i), "no %d", i))
 		want = append(want, fmt.Sprint("no ", i))
 	}
 	if diff := cmp.Diff(want, strings.Split(l.Err().Error(), "\n")); diff != "" {
-		t.Errorf("twenty (-want +got)\n%s", diff)
+		t.Errorf("a thousand (-want +got)\n%s", diff)
 	}
 	for range 50_000 {
 		l.Add(fault.New(fault.Missing, "", "no more"))
@@ -122,7 +122,7 @@ func TestList(t *testing.T) {
 	if c, _ := fault.ClassOf(err); c != fault.Unreachable || !errors.Is(err, fault.Missing) {
 		t.Errorf("class %v", c)
 	}
-	if hints := fault.Hints(err); len(hints) != 20 {
+	if hints := fault.Hints(err); len(hints) != 1000 {
 		t.Errorf("%d hints", len(hints))
 	}
 }

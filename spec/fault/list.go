@@ -7,8 +7,9 @@ import (
 	"fmt"
 )
 
-// maxListed is how many lines still help. More bury each other, and the log.
-const maxListed = 20
+// maxListed is enough for every item of the longest annotation: all that is
+// missing is told at once, and a hopeless request cannot fill a log.
+const maxListed = 1000
 
 // List collects all that is wrong, so that whoever mends it gets one round and
 // not one for each thing. It keeps the first ones and counts the rest.
