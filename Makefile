@@ -27,7 +27,7 @@ setup:
 # Every test, against real runtimes, a real podman and a real Vault. As root.
 # What was true of those a while ago need not be true now: no cached results.
 test: build setup
-	OCI_SECRETS_TEST_REQUIRE=1 $(GO) test -count 1 -timeout 30m ./...
+	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_TEST_LONG=1 $(GO) test -count 1 -timeout 30m ./...
 
 # Prints the table of README.md.
 bench: build setup
