@@ -50,8 +50,8 @@ const namespace = `
 set -e
 if grep -q ' /sys/fs/cgroup/unified ' /proc/self/mounts; then umount -l /sys/fs/cgroup/unified; fi
 mkdir -p /var/lib/containers
-for d in /run /dev/shm /var/lib/containers; do mount -t tmpfs -o mode=755 tmpfs $d; done
-chmod 1777 /dev/shm
+for d in /run /dev/shm /var/lib/containers /var/tmp; do mount -t tmpfs -o mode=755 tmpfs $d; done
+chmod 1777 /dev/shm /var/tmp
 mkdir -p -m 700 /run/user/$1
 chown $1 /run/user/$1
 echo ready
