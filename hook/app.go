@@ -16,7 +16,6 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
-	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 //go:embed VERSION
@@ -99,8 +98,8 @@ func startCommand(name, usage, description string) *cli.Command {
 		Name: name, Usage: usage, Description: description, OnUsageError: usageError, HideHelpCommand: true,
 		Flags: []cli.Flag{configFlag()},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
+			if c.Args().Present() {
+				return report.Usage("%s takes no argument, and got %q", name, c.Args().First())
 			}
 			err := fast.Run(c.Context, newStart(c), name)
 			if code := fast.Exit(err); code != 0 {
@@ -109,16 +108,6 @@ func startCommand(name, usage, description string) *cli.Command {
 			return nil
 		},
 	}
-}
-
-func noArguments(c *cli.Context) error {
-	switch {
-	case c.Args().Present() && c.Command.Name == "explain":
-		return fault.New(fault.Usage, "write it as --annotation secrets.oci/from=db", "explain takes no argument, and got %q", c.Args().First())
-	case c.Args().Present():
-		return report.Usage("%s takes no argument, and got %q", c.Command.Name, c.Args().First())
-	}
-	return nil
 }
 
 func newStart(c *cli.Context) *start.Start {

@@ -17,6 +17,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 func explainCommand() *cli.Command {
@@ -37,8 +38,8 @@ func explainCommand() *cli.Command {
 			&cli.BoolFlag{Name: "offline", Usage: "check grammar and settings, and ask no source"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := noArguments(c); err != nil {
-				return err
+			if c.Args().Present() {
+				return fault.New(fault.Usage, "write it as --annotation secrets.oci/from=db", "explain takes no argument, and got %q", c.Args().First())
 			}
 			return explain(c)
 		},

@@ -5,7 +5,6 @@ package inflight
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -16,13 +15,13 @@ import (
 // TestReusedPID has a process that took the number of the one that was proved
 // to be the container's. It is let alone. The tracer is this test's binary.
 func TestReusedPID(t *testing.T) {
-	gone, _ := start(t)
+	gone := spawn(t, "cat")
 	fd, err := unix.PidfdOpen(gone.Process.Pid, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = errors.Join(gone.Process.Kill(), gone.Wait())
-	stranger, echo := start(t)
+	stranger, echo := echoing(t, "cat")
 	target := &Target{pid: stranger.Process.Pid, pidfd: os.NewFile(uintptr(fd), "pidfd")}
 	defer target.Close()
 	tr, err := target.Trace("test")
@@ -44,7 +43,7 @@ func TestReusedPID(t *testing.T) {
 // TestTracedTwice has a process that another tracer holds already, as when an
 // engine lists the hook under two stages.
 func TestTracedTwice(t *testing.T) {
-	process, _ := start(t)
+	process := spawn(t, "cat")
 	deliver := func() error {
 		fd, err := unix.PidfdOpen(process.Process.Pid, 0)
 		if err != nil {
@@ -65,31 +64,5 @@ func TestTracedTwice(t *testing.T) {
 	err := deliver()
 	if hints := fault.Hints(err); !errors.Is(err, fault.Delivery) || len(hints) != 1 || hints[0] != "list the hook once, under createRuntime or prestart" {
 		t.Errorf("error %v with hints %q", err, hints)
-	}
-}
-
-// start starts a process that waits until the test ends, and gives a way to ask
-// it for a sign of life.
-func start(t *testing.T) (cmd *exec.Cmd, echo func() error) {
-	t.Helper()
-	cmd = exec.Command("cat")
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = errors.Join(cmd.Process.Kill(), cmd.Wait()) })
-	return cmd, func() error {
-		if _, err := in.Write([]byte{'x'}); err != nil {
-			return err
-		}
-		_, err := out.Read(make([]byte, 1))
-		return err
 	}
 }

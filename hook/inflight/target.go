@@ -81,11 +81,11 @@ func (t *Target) check() error {
 	}
 	ours, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
-		return fault.New(fault.Delivery, "", "read the own mount namespace: %w", reason(err))
+		return fault.New(fault.Delivery, "", "read the own mount namespace: %w", err)
 	}
 	theirs, err := os.Readlink("/proc/" + strconv.Itoa(t.pid) + "/ns/mnt")
 	if err != nil {
-		return fault.New(fault.Delivery, otherwise, "read the mount namespace of process %d: %w", t.pid, reason(err))
+		return fault.New(fault.Delivery, otherwise, "read the mount namespace of process %d: %w", t.pid, err)
 	}
 	if ours == theirs {
 		return notTheContainers(t.pid, "it shares this hook's mount namespace")
@@ -208,13 +208,4 @@ func machineName(pids ...int) string {
 		}
 	}
 	return ""
-}
-
-// reason says in our own words why a file of /proc cannot be read: engines
-// look for the kernel's phrases in a hook's output and mislabel the failure.
-func reason(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return errors.New("access denied")
-	}
-	return errors.New("the process ended")
 }

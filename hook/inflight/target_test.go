@@ -19,8 +19,19 @@ import (
 // spawn starts a program that lives until the test ends.
 func spawn(t *testing.T, path string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(path)
+	cmd, _ := echoing(t, path)
+	return cmd
+}
+
+// echoing is spawn with a way to ask a cat for a sign of life.
+func echoing(t *testing.T, path string) (cmd *exec.Cmd, echo func() error) {
+	t.Helper()
+	cmd = exec.Command(path)
 	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +43,13 @@ func spawn(t *testing.T, path string) *exec.Cmd {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	return cmd
+	return cmd, func() error {
+		if _, err := in.Write([]byte{'x'}); err != nil {
+			return err
+		}
+		_, err := out.Read(make([]byte, 1))
+		return err
+	}
 }
 
 // copyOf is a copy of cat under another name.
