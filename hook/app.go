@@ -16,6 +16,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
+	"github.com/oci-secrets/oci-secrets/spec"
 )
 
 //go:embed VERSION
@@ -71,7 +72,8 @@ func newApp(stdout io.Writer) *cli.App {
 		},
 		Commands: []*cli.Command{
 			startCommand("hook", "deliver in flight: the OCI hook, with the container's state on standard input",
-				"For the stages createRuntime and prestart; at poststop it does nothing.\nA runtime calls it; `oci-secrets hook-config` prints how to tell it."),
+				"For the stages createRuntime and prestart, and poststop.\nA runtime calls it; `oci-secrets hook-config` prints how to tell it.",
+				&cli.BoolFlag{Name: strings.TrimPrefix(spec.KeepFlag, "--"), Usage: "keep the variables in memory, for exec through the runtime shim, until poststop"}),
 			startCommand("precreate", "podman's filter: config.json on standard input, amended on standard output",
 				"The values are then in config.json and in what podman keeps of it."),
 			explainCommand(),
@@ -93,10 +95,10 @@ func configFlag() cli.Flag {
 // startCommand is one of the two commands that a container's start waits for.
 // Its failures also go to the system log, which those of a mistyped command
 // line do not.
-func startCommand(name, usage, description string) *cli.Command {
+func startCommand(name, usage, description string, flags ...cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: usage, Description: description, OnUsageError: usageError, HideHelpCommand: true,
-		Flags: []cli.Flag{configFlag()},
+		Flags: append(flags, configFlag()),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return report.Usage("%s takes no argument, and got %q", name, c.Args().First())
@@ -111,7 +113,7 @@ func startCommand(name, usage, description string) *cli.Command {
 }
 
 func newStart(c *cli.Context) *start.Start {
-	return &start.Start{Config: c.String("config"), OpenVault: openVault}
+	return &start.Start{Config: c.String("config"), Keep: c.Bool("keep"), OpenVault: openVault}
 }
 
 // openVault makes the Vault source from the settings.

@@ -26,8 +26,10 @@ import (
 
 // Doc is a config.json, or a state (its annotations stand in the same place).
 type Doc struct {
-	b    []byte
-	root []jsontext.Member
+	b     []byte
+	place jsontext.Span
+	root  []jsontext.Member
+	bare  bool // the document is a process, and not the whole of a config.json
 }
 
 // ParseDoc reads a document. All of it must be well-formed: one JSON object, in
@@ -35,14 +37,47 @@ type Doc struct {
 // not change from here on.
 func ParseDoc(b []byte) (*Doc, error) {
 	d := &Doc{b: b}
-	place, err := jsontext.Scan(b, func(m jsontext.Member) { d.root = append(d.root, m) })
-	if err != nil {
+	var err error
+	if d.place, err = jsontext.Scan(b, func(m jsontext.Member) { d.root = append(d.root, m) }); err != nil {
 		return nil, fault.New(fault.Document, "", "not a JSON document: %w", err)
 	}
-	if b[place.Start] != '{' {
-		return nil, d.fault(place, "the document is not an object")
+	if b[d.place.Start] != '{' {
+		return nil, d.fault(d.place, "the document is not an object")
 	}
 	return d, nil
+}
+
+// ParseProcess reads the process of a config.json that stands alone, as the
+// file that an engine gives to `exec --process` does. [Doc.Env] and
+// [Doc.WithEnv] work on it.
+func ParseProcess(b []byte) (*Doc, error) {
+	d, err := ParseDoc(b)
+	if err == nil {
+		d.bare = true
+	}
+	return d, err
+}
+
+// Process is the document's process, as it stands there.
+func (d *Doc) Process() ([]byte, error) {
+	place, err := d.process()
+	return place.Of(d.b), err
+}
+
+// process finds the process.
+func (d *Doc) process() (jsontext.Span, error) {
+	if d.bare {
+		return d.place, nil
+	}
+	process, ok, err := d.find(d.root, "process")
+	switch {
+	case err != nil:
+	case !ok:
+		err = fault.New(fault.Document, "", "the document has no process, so there is no environment")
+	case d.b[process.Value.Start] != '{':
+		err = d.fault(process.Value, "process is not an object")
+	}
+	return process.Value, err
 }
 
 // Annotations are the document's annotations, nil where there are none.

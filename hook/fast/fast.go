@@ -27,7 +27,7 @@ func init() {
 		return
 	}
 	debug.SetGCPercent(400) // the process is short and its heap small
-	s := &start.Start{Config: pass.Config}
+	s := &start.Start{Config: pass.Config, Keep: pass.Keep}
 	if err := Run(context.Background(), s, pass.Command); !errors.Is(err, start.ErrVault) {
 		os.Exit(Exit(err))
 	}

@@ -22,11 +22,12 @@ import (
 
 // What was read from the command line and from standard input, for the
 // packages that go on from here. Command is empty, and nothing was read, where
-// the command line is not one of the plain ones: hook or precreate, and at most
-// --config.
+// the command line is not one of the plain ones: hook, perhaps with --keep, or
+// precreate, and at most --config.
 var (
 	Command string
 	Config  string
+	Keep    bool
 	Input   []byte
 )
 
@@ -36,7 +37,7 @@ const MaxInput = 64 << 20
 
 func init() {
 	var ok bool
-	if Command, Config, ok = plain(commandLine()); !ok {
+	if Command, Config, Keep, ok = plain(commandLine()); !ok {
 		Command = ""
 		return
 	}
@@ -101,22 +102,32 @@ func simple(literal []byte, word string) bool {
 }
 
 // plain reads the command lines that are served here.
-func plain(args []string) (command, config string, ok bool) {
+func plain(args []string) (command, config string, keep, ok bool) {
 	if len(args) < 2 || args[1] != "hook" && args[1] != "precreate" {
-		return "", "", false
+		return "", "", false, false
 	}
+	command, args = args[1], args[2:]
 	const flag = "--config"
-	switch rest := args[2:]; {
-	case len(rest) == 0:
-		return args[1], "", true
-	case len(rest) == 1 && len(rest[0]) > len(flag) && rest[0][:len(flag)+1] == flag+"=":
-		config = rest[0][len(flag)+1:]
-	case len(rest) == 2 && rest[0] == flag:
-		config = rest[1]
+	for ; len(args) > 0; args = args[1:] {
+		switch a := args[0]; {
+		case a == "--keep" && command == "hook" && !keep: // spec.KeepFlag
+			keep = true
+			continue
+		case config != "":
+			return "", "", false, false
+		case len(a) > len(flag) && a[:len(flag)+1] == flag+"=":
+			config = a[len(flag)+1:]
+		case a == flag && len(args) > 1:
+			args = args[1:]
+			config = args[0]
+		}
+		// What looks like a flag is left to the command line, which knows --help and
+		// a shell's question for completions.
+		if config == "" || config[0] == '-' {
+			return "", "", false, false
+		}
 	}
-	// What looks like a flag is left to the command line, which knows --help and
-	// a shell's question for completions.
-	return args[1], config, config != "" && config[0] != '-'
+	return command, config, keep, true
 }
 
 // commandLine is os.Args, before package os has it; nil without a /proc.

@@ -94,13 +94,19 @@ func TestPlain(t *testing.T) {
 		{"oci-secrets hook --config --generate-bash-completion", "", "", false},
 		{"oci-secrets hook --config=-x", "", "", false},
 		{"oci-secrets hook --help", "", "", false},
+		{"oci-secrets hook --keep", "hook", "", true},
+		{"oci-secrets hook --keep --config /c", "hook", "/c", true},
+		{"oci-secrets hook --config=/c --keep", "hook", "/c", true},
+		{"oci-secrets hook --keep --keep", "", "", false},
+		{"oci-secrets precreate --keep", "", "", false},
+		{"oci-secrets hook --keep --config", "", "", false},
 		{"oci-secrets hook a b c", "", "", false},
 		{"oci-secrets explain", "", "", false},
 		{"oci-secrets", "", "", false},
 	} {
-		command, config, ok := plain(strings.Fields(c.line))
-		if ok != c.ok || ok && (command != c.command || config != c.config) {
-			t.Errorf("%s: %q, %q, %v", c.line, command, config, ok)
+		command, config, keep, ok := plain(strings.Fields(c.line))
+		if ok != c.ok || ok && (command != c.command || config != c.config || keep != strings.Contains(c.line, "--keep")) {
+			t.Errorf("%s: %q, %q, %v, %v", c.line, command, config, keep, ok)
 		}
 	}
 	if got := commandLine(); len(got) == 0 || !slices.ContainsFunc(got, func(a string) bool { return strings.HasPrefix(a, "-test.") }) {

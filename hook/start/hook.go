@@ -11,6 +11,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/oci-secrets/oci-secrets/hook/inflight"
+	"github.com/oci-secrets/oci-secrets/hook/keep"
+	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -21,11 +23,15 @@ import (
 var handlers = []string{"run.oci.handler", "module.wasm.image/variant"}
 
 // Hook delivers to the container whose state a runtime wrote to the hook's
-// standard input. At poststop there is nothing to do.
+// standard input. At poststop it forgets what was kept.
 func (s *Start) Hook(ctx context.Context, state []byte) error {
 	st, annotations, err := parseState(state)
-	if err != nil || st.Status == specs.StateStopped {
+	if err != nil {
 		return err
+	}
+	container := keep.Container{ID: st.ID, Bundle: st.Bundle}
+	if st.Status == specs.StateStopped {
+		return s.forget(ctx, container)
 	}
 	if len(annotations) == 0 { // a runtime may leave them out of the state
 		if annotations, err = bundleAnnotations(st.Bundle); err != nil {
@@ -40,7 +46,7 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 		return fault.New(fault.Delivery, "list the hook under createRuntime or prestart", "the container's program runs already: this is the poststart stage")
 	}
 	LockMemory() // a token may be in the settings
-	r, deadline, err := s.open(ctx)
+	r, settings, deadline, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,10 +64,32 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 	}
 	defer tracer.Close()
 	vars, err := r.Resolve(ctx, asked)
-	if err != nil || len(vars) == 0 {
+	if err != nil {
 		return err
 	}
-	return tracer.Deliver(ctx, resolver.Env(vars))
+	env := resolver.Env(vars)
+	if s.Keep {
+		// Without it exec asks the sources again; that is no reason to refuse.
+		if err := keep.Put(settings.StateDir, container, st.Pid, env); err != nil {
+			syslog.Error("container " + st.ID + ": its variables are not kept for exec: " + err.Error())
+		}
+	}
+	if len(env) == 0 {
+		return nil
+	}
+	return tracer.Deliver(ctx, env)
+}
+
+// forget drops what was kept for a container that has ended.
+func (s *Start) forget(ctx context.Context, c keep.Container) error {
+	if !s.Keep {
+		return nil
+	}
+	settings, err := s.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	return keep.Drop(settings.StateDir, c)
 }
 
 // Asked is what annotations ask for, of a container that the hook can deliver

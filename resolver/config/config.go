@@ -44,11 +44,20 @@ type Settings struct {
 	Chain      []string `toml:"chain"`       // where plain names are looked up, in order
 	Deadline   Duration `toml:"deadline"`    // total, for one container's start
 	AllowNames []string `toml:"allow_names"` // reserved variables that secrets may set after all
+	StateDir   string   `toml:"state_dir"`   // where what a container got is kept in memory; see package hook/memory
+	Runtime    Runtime  `toml:"runtime"`
 	Vault      *Vault   `toml:"vault"`
 	Dict       *Dict    `toml:"dict"`
 	Dotenv     *Dotenv  `toml:"dotenv"`
 
 	file string // "" where there is none
+}
+
+// Runtime is what the operator decides about the runtime shim.
+type Runtime struct {
+	Path     string            `toml:"path"`     // the real runtime; "" for the first one found on PATH
+	Exec     string            `toml:"exec"`     // "on" or "off": whether exec sees the variables
+	Delivery map[string]string `toml:"delivery"` // by name of a real runtime's program: "inflight" or "spec"
 }
 
 // Vault says where Vault is and who we are to it.
@@ -125,6 +134,9 @@ func Load(path string) (*Settings, error) {
 		if err := s.parse(text); err != nil {
 			return nil, err
 		}
+		if runtimePath(text) != s.Runtime.Path {
+			return nil, s.errorf("write it as path = \"/usr/sbin/runc\" on a line of its own below [runtime]", "runtime.path is not where the shim looks for it")
+		}
 	}
 	if s.hasToken() && exposed != nil {
 		return nil, asSettings(exposed)
@@ -188,11 +200,18 @@ func (s *Settings) complete(dir string) {
 	if s.Dotenv != nil && s.Dotenv.Directory == "" {
 		s.Dotenv.Directory = "env"
 	}
+	if s.StateDir == "" {
+		s.StateDir = stateDir()
+	}
+	if s.Runtime.Exec == "" {
+		s.Runtime.Exec = "on"
+	}
 	absolute := func(p *string) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
+	absolute(&s.StateDir)
 	if s.Dict != nil {
 		absolute(&s.Dict.Path)
 	}
@@ -238,6 +257,17 @@ func (s *Settings) check() error {
 	}
 	if s.Deadline.Duration > maxDeadline {
 		errs.Add(s.errorf("engines do not wait longer for a container's start", "deadline is %v, more than %v", s.Deadline, maxDeadline))
+	}
+	if e := s.Runtime.Exec; e != "on" && e != "off" {
+		errs.Add(s.errorf("", "runtime.exec is %q, and must be on or off", e))
+	}
+	if p := s.Runtime.Path; p != "" && !filepath.IsAbs(p) {
+		errs.Add(s.errorf("", "runtime.path is %q, and must be an absolute path", p))
+	}
+	for name, way := range s.Runtime.Delivery {
+		if way != "inflight" && way != "spec" {
+			errs.Add(s.errorf("", "runtime.delivery.%s is %q, and must be inflight or spec", name, way))
+		}
 	}
 	for _, name := range s.AllowNames {
 		if !spec.IsVariable(name) {

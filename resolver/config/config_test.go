@@ -40,6 +40,12 @@ const full = `
 chain = ["dotenv", "vault"]
 deadline = "40s"
 allow_names = ["LD_PRELOAD", "PATH"]
+state_dir = "/state"
+
+[runtime]
+path = "/usr/sbin/runc"
+exec = "off"
+delivery = { runsc = "spec" }
 
 [vault]
 address = "https://vault.example:8200"
@@ -72,6 +78,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	got := map[string]any{
 		"chain": s.Chain, "deadline": s.Deadline.Duration, "allow_names": s.AllowNames,
+		"state_dir": s.StateDir, "runtime.path": s.Runtime.Path, "runtime.exec": s.Runtime.Exec, "runtime.delivery": s.Runtime.Delivery,
 		"vault.address": s.Vault.Address, "vault.mount": s.Vault.Mount, "vault.prefix": s.Vault.Prefix,
 		"vault.ca_cert": s.Vault.CACert, "vault.namespace": s.Vault.Namespace,
 		"vault.auth.method": s.Vault.Auth.Method, "vault.auth.mount": s.Vault.Auth.Mount,
@@ -82,6 +89,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	want := map[string]any{
 		"chain": []string{"dotenv", "vault"}, "deadline": 40 * time.Second, "allow_names": []string{"LD_PRELOAD", "PATH"},
+		"state_dir": "/state", "runtime.path": "/usr/sbin/runc", "runtime.exec": "off", "runtime.delivery": map[string]string{"runsc": "spec"},
 		"vault.address": "https://vault.example:8200", "vault.mount": "kv", "vault.prefix": "containers/prod",
 		"vault.ca_cert": "/ca.pem", "vault.namespace": "team",
 		"vault.auth.method": "token", "vault.auth.mount": "roles",
@@ -117,7 +125,7 @@ func TestTokenIsUnprintable(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	const all = "the keys are chain, deadline, allow_names, vault.address, vault.mount, vault.prefix, vault.ca_cert, vault.namespace, " +
+	const all = "the keys are chain, deadline, allow_names, state_dir, runtime.path, runtime.exec, runtime.delivery, vault.address, vault.mount, vault.prefix, vault.ca_cert, vault.namespace, " +
 		"vault.auth.method, vault.auth.mount, vault.auth.token, vault.auth.token_file, vault.auth.role_id, vault.auth.role_id_file, " +
 		"vault.auth.secret_id_file, dict.path, dotenv.directory, dotenv.lenient"
 	tests := map[string]struct {

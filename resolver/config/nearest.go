@@ -84,6 +84,14 @@ func mismatch(v any, t reflect.Type, key string) (at, want string) {
 			ok = ok && isString
 		}
 		want = "an array of strings"
+	case reflect.Map:
+		var table map[string]any
+		table, ok = v.(map[string]any)
+		for _, e := range table {
+			_, isString := e.(string)
+			ok = ok && isString
+		}
+		want = "a table of strings"
 	default: // a table
 		var table map[string]any
 		table, ok = v.(map[string]any)

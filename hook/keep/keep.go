@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package keep remembers, in memory, what a container's first process got, so
+// that the processes which `exec` starts in the container get the same: also
+// after a secret was changed at its source, and without asking there.
+//
+// The hook puts it there when the runtime shim asked for it ([spec.KeepFlag]),
+// the shim's exec gets it, and it goes at poststop. A file is of use as long as
+// the first process lives, which is told by its start time, so that neither a
+// missed poststop nor a reused container id gives one container's values to
+// another.
+package keep
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/oci-secrets/oci-secrets/hook/memory"
+)
+
+// folder is where the files are, below the state directory.
+const folder = "exec"
+
+// Container says whose variables they are. Both are as the runtime has them in
+// its state.
+type Container struct{ ID, Bundle string }
+
+// Put keeps vars, "NAME=value" strings, for a container. pid is that of its
+// first process; 0 where it has none on this kernel.
+func Put(dir string, c Container, pid int, vars []string) error {
+	root, err := memory.Make(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }() // the file's own is checked
+	if err := root.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	started, err := startTime(pid)
+	if err != nil {
+		return err
+	}
+	b := record(append([]string{strconv.Itoa(pid), started, c.ID, c.Bundle}, vars...)...)
+	defer clear(b)
+	return memory.Write(root, c.file(), b)
+}
+
+// Get gives what was kept for a container. An error that is fs.ErrNotExist says
+// that there is nothing, or nothing any more.
+func Get(dir string, c Container) ([]string, error) {
+	root, err := memory.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }() // only read from
+	b, err := root.ReadFile(c.file())
+	if err != nil {
+		return nil, err
+	}
+	fields := split(b)
+	// Another container's file may have the same name.
+	if len(fields) < 4 || fields[2] != c.ID || fields[3] != c.Bundle || ended(fields) {
+		return nil, fs.ErrNotExist
+	}
+	return fields[4:], nil
+}
+
+// Drop forgets a container, and every other one whose first process has ended.
+func Drop(dir string, c Container) error {
+	root, err := memory.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }() // only removed from
+	if err := root.Remove(c.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return sweep(root)
+}
+
+// sweep removes the files of containers whose first process has ended without
+// a poststop.
+func sweep(root *os.Root) error {
+	dir, err := root.Open(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	names, err := dir.Readdirnames(-1)
+	err = errors.Join(err, dir.Close())
+	for _, name := range names {
+		name = folder + "/" + name
+		f, openErr := root.Open(name)
+		if openErr != nil {
+			continue // it went in between
+		}
+		head := make([]byte, 64) // of which the pid and the start time take less than 32
+		n, _ := f.Read(head)
+		_ = f.Close() // only read from
+		if fields := split(head[:n]); len(fields) > 2 && ended(fields) {
+			err = errors.Join(err, root.Remove(name))
+		}
+	}
+	return err
+}
+
+// file is the name of the container's file: a hash (FNV-1a), because a path does
+// not fit into a name. Whose file it is stands in it.
+func (c Container) file() string {
+	h := uint64(14695981039346656037)
+	for _, b := range record(c.ID, c.Bundle) {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return folder + "/" + strconv.FormatUint(h, 16)
+}
+
+// record is the form of a file: fields, each with a NUL behind it. They are the
+// pid and start time of the first process, whose variables they are, and these.
+func record(fields ...string) []byte {
+	size := 0
+	for _, f := range fields {
+		size += len(f) + 1
+	}
+	b := make([]byte, 0, size)
+	for _, f := range fields {
+		b = append(append(b, f...), 0)
+	}
+	return b
+}
+
+func split(b []byte) []string { return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00") }
+
+// ended reports whether the process of a record has ended.
+func ended(fields []string) bool {
+	pid, err := strconv.Atoi(fields[0])
+	if err != nil {
+		return true
+	}
+	started, err := startTime(pid)
+	return err != nil || started != fields[1]
+}
+
+// startTime tells a process from all others that have or will have its pid:
+// the 22nd field of /proc/PID/stat (proc_pid_stat(5)), the 20th behind the name.
+func startTime(pid int) (string, error) {
+	if pid == 0 {
+		return "", nil
+	}
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return "", err
+	}
+	if fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:]); len(fields) >= 20 {
+		return string(fields[19]), nil
+	}
+	return "", errors.New("no start time in /proc/PID/stat")
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package memory is the directory where values may be kept: it is on no disk,
+// and nobody else's to read.
+//
+// For root that is a file system of its own, mounted when it is first needed,
+// of the kind that the kernel does not swap out: tmpfs with noswap (Linux 6.4),
+// or ramfs before that. /run may be a tmpfs, and that can reach the swap. A
+// user who is not the host's root cannot have such a mount (tmpfs(5)), and gets
+// a directory on a tmpfs that is there already, which $XDG_RUNTIME_DIR is. Where
+// there is none, nothing is kept.
+//
+// What it does not protect against: root, and whoever is given the host's /run.
+package memory
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/resolver/private"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// Open opens the directory, which must be there; a directory that is not gives
+// fs.ErrNotExist. The caller closes it.
+func Open(dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fault.New(fault.Delivery, "", "open the state directory: %w", err)
+	}
+	if err := check(root); err != nil {
+		_ = root.Close() // nothing was written
+		return nil, err
+	}
+	return root, nil
+}
+
+// Make is [Open] that makes the directory, and for root the mount, where it is
+// not there. The directory above must be.
+func Make(dir string) (*os.Root, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fault.New(fault.Delivery, "", "make the state directory: %w", err)
+	}
+	if private.HostUID() == 0 {
+		if err := mount(dir); err != nil {
+			return nil, fault.New(fault.Delivery, "", "mount a file system in memory at %s: %w", dir, err)
+		}
+	}
+	return Open(dir)
+}
+
+// mount sees to it that dir is a mount point of a file system in memory. Of
+// several processes that find none, one mounts it and the others wait.
+func mount(dir string) error {
+	below, err := os.Open(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = below.Close() }() // only locked
+	if is, err := isMount(dir, below); is || err != nil {
+		return err
+	}
+	if err := unix.Flock(int(below.Fd()), unix.LOCK_EX); err != nil {
+		return err
+	}
+	if is, err := isMount(dir, below); is || err != nil {
+		return err
+	}
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	err = unix.Mount("oci-secrets", dir, "tmpfs", flags, "mode=0700,noswap")
+	if errors.Is(err, unix.EINVAL) {
+		err = unix.Mount("oci-secrets", dir, "ramfs", flags, "mode=0700")
+	}
+	return err
+}
+
+// isMount reports whether dir is on another file system than the directory
+// above it.
+func isMount(dir string, above *os.File) (bool, error) {
+	var d, a unix.Stat_t
+	if err := unix.Stat(dir, &d); err != nil {
+		return false, err
+	}
+	if err := unix.Fstat(int(above.Fd()), &a); err != nil {
+		return false, err
+	}
+	return d.Dev != a.Dev, nil
+}
+
+// check refuses a directory that is on a disk or open to others.
+func check(root *os.Root) error {
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }() // only looked at
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil {
+		return err
+	}
+	if st.Type != unix.TMPFS_MAGIC && st.Type != unix.RAMFS_MAGIC {
+		return fault.New(fault.Delivery, "set state_dir to a directory on a tmpfs", "the state directory %s is not in memory", root.Name())
+	}
+	info, err := dir.Stat()
+	if err != nil {
+		return err
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; info.Mode().Perm()&0o077 != 0 || int(owner) != os.Geteuid() {
+		return fault.New(fault.Delivery, "chmod 0700 "+root.Name(), "the state directory %s has mode %04o and belongs to uid %d; it must be ours alone", root.Name(), info.Mode().Perm(), owner)
+	}
+	return nil
+}
+
+// Write puts data into the file called name, so that a reader finds what was
+// there before or all of it.
+func Write(root *os.Root, name string, data []byte) error {
+	temp := name + "." + strconv.Itoa(os.Getpid())
+	err := root.WriteFile(temp, data, 0o600)
+	if err == nil {
+		err = root.Rename(temp, name)
+	}
+	if err != nil {
+		_ = root.Remove(temp) // it may not be there
+	}
+	return err
+}

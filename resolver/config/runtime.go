@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/oci-secrets/oci-secrets/resolver/private"
+)
+
+// RuntimePath is runtime.path of the settings, "" where they have none.
+//
+// The runtime shim needs it for every command, of containers that ask for
+// nothing, too, and such a container must be killed and deleted also while
+// there is a mistake somewhere in the settings. So this reads one line and
+// checks no other; what it does not protect against is the settings being
+// somebody else's to write, which is an error. [Load] sees to it that the line is where this
+// finds it.
+func RuntimePath(path string) (string, error) {
+	path, named, err := Find(path)
+	if err != nil {
+		return "", err
+	}
+	text, err := private.ReadTrusted(path)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return "", nil
+	}
+	if err != nil {
+		return "", asSettings(err)
+	}
+	return runtimePath(text), nil
+}
+
+// runtimePath finds the line `path = "..."` below [runtime].
+func runtimePath(text []byte) string {
+	here := false
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSpace(line)
+		if len(line) > 0 && line[0] == '[' {
+			table, _, _ := bytes.Cut(line[1:], []byte("]"))
+			here = string(bytes.TrimSpace(table)) == "runtime"
+			continue
+		}
+		key, value, ok := bytes.Cut(line, []byte("="))
+		if !here || !ok || string(bytes.TrimSpace(key)) != "path" {
+			continue
+		}
+		if value = bytes.TrimSpace(value); len(value) < 2 || value[0] != '"' && value[0] != '\'' {
+			return ""
+		}
+		quoted, _, _ := bytes.Cut(value[1:], value[:1])
+		return string(quoted)
+	}
+	return ""
+}
+
+// stateDir is the default of state_dir. A rootless engine's hook is told
+// nothing of $XDG_RUNTIME_DIR; where login sessions are kept, it is this
+// (file-hierarchy(7)).
+func stateDir() string {
+	if uid := private.HostUID(); uid != 0 {
+		if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+			return filepath.Join(dir, "oci-secrets")
+		}
+		return filepath.Join("/run/user", strconv.Itoa(uid), "oci-secrets")
+	}
+	return "/run/oci-secrets"
+}

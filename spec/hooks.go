@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package spec
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
+)
+
+// KeepFlag tells the hook that `exec` in the container goes through the runtime
+// shim, which will want to know what the first process got.
+const KeepFlag = "--keep"
+
+// The stages under which the hook is listed, the first for delivery
+// (runtime-spec, config.md, "POSIX-platform Hooks"). prestart is deprecated
+// there, and the only early stage that every runtime knows: one that does not
+// know a stage starts the container without the hook.
+var listedUnder = []string{"prestart", "poststop"}
+
+// IsHook reports whether a command is the hook, wherever the binary is.
+func IsHook(program string, args []string) bool {
+	return strings.HasPrefix(path.Base(program), "oci-secrets") && len(args) > 1 && args[1] == "hook"
+}
+
+// WithHook gives the document with the hook, program run with args, under
+// prestart and poststop. A hook of ours that is there already, whoever listed
+// it, stays as and where it is, but for the [KeepFlag] where args have it. All
+// other hooks stay, and run before ours.
+func (d *Doc) WithHook(program string, args []string) ([]byte, error) {
+	ours, stages, err := d.hooks()
+	if err != nil {
+		return nil, err
+	}
+	literals := make([]string, len(args))
+	for i, a := range args {
+		literals[i] = quote(a)
+	}
+	hook := `{"path":` + quote(program) + `,"args":[` + strings.Join(literals, ",") + "]}"
+
+	var changes []change
+	listed := map[string]bool{}
+	for _, h := range ours {
+		listed[h.stage] = true
+		if slices.Contains(args, KeepFlag) && !slices.Contains(h.args, KeepFlag) {
+			place, err := d.slot(h.place, "args", "args of our hook")
+			if err != nil {
+				return nil, err
+			}
+			changes = append(changes, place.appending(quote(KeepFlag)))
+		}
+	}
+	listed["prestart"] = listed["prestart"] || listed["createRuntime"]
+	var missing []string
+	for _, stage := range listedUnder {
+		if !listed[stage] {
+			missing = append(missing, stage)
+		}
+	}
+	if len(missing) > 0 && len(jsontext.Members(d.b, stages)) == 0 { // so all are missing
+		for i, stage := range missing {
+			missing[i] = quote(stage) + ":[" + hook + "]"
+		}
+		return d.apply([]change{d.hooksMember("{" + strings.Join(missing, ",") + "}")}), nil
+	}
+	for _, stage := range missing {
+		place, err := d.slot(stages, stage, "hooks."+stage)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, place.appending(hook))
+	}
+	return d.apply(changes), nil
+}
+
+// WithoutHook gives the document without the hooks of ours. An array that loses
+// one also loses the white space between its elements.
+func (d *Doc) WithoutHook() ([]byte, error) {
+	ours, stages, err := d.hooks()
+	if err != nil {
+		return nil, err
+	}
+	is := map[jsontext.Span]bool{}
+	for _, h := range ours {
+		is[h.place] = true
+	}
+	var changes []change
+	for _, stage := range jsontext.Members(d.b, stages) {
+		if d.b[stage.Value.Start] != '[' {
+			continue
+		}
+		var rest []string
+		elements := jsontext.Elements(d.b, stage.Value)
+		for _, e := range elements {
+			if !is[e] {
+				rest = append(rest, string(e.Of(d.b)))
+			}
+		}
+		if len(rest) < len(elements) {
+			at := jsontext.Span{Start: elements[0].Start, End: elements[len(elements)-1].End}
+			changes = append(changes, change{at, strings.Join(rest, ",")})
+		}
+	}
+	return d.apply(changes), nil
+}
+
+// listing is a hook of ours in the document.
+type listing struct {
+	stage string
+	place jsontext.Span
+	args  []string
+}
+
+// hooks gives the hooks of ours, and the place of the hooks object; the zero
+// Span where there is none.
+func (d *Doc) hooks() (ours []listing, stages jsontext.Span, err error) {
+	hooks, ok, err := d.find(d.root, "hooks")
+	if err != nil || !ok || d.b[hooks.Value.Start] == 'n' {
+		return nil, jsontext.Span{}, err
+	}
+	if d.b[hooks.Value.Start] != '{' {
+		return nil, jsontext.Span{}, d.fault(hooks.Value, "hooks is not an object")
+	}
+	for _, m := range jsontext.Members(d.b, hooks.Value) {
+		stage, _ := jsontext.Unquote(m.Key.Of(d.b))
+		place, err := d.slot(hooks.Value, stage, "hooks."+stage)
+		if err != nil {
+			return nil, jsontext.Span{}, err
+		}
+		for _, e := range place.elements {
+			if program, args := d.command(e); IsHook(program, args) {
+				ours = append(ours, listing{stage, e, args})
+			}
+		}
+	}
+	return ours, hooks.Value, nil
+}
+
+// command reads the path and the args of a hook. One that is not as it must be
+// is not ours.
+func (d *Doc) command(hook jsontext.Span) (program string, args []string) {
+	if d.b[hook.Start] != '{' {
+		return "", nil
+	}
+	for _, m := range jsontext.Members(d.b, hook) {
+		switch key, _ := jsontext.Unquote(m.Key.Of(d.b)); {
+		case key == "path" && d.b[m.Value.Start] == '"':
+			program, _ = jsontext.Unquote(m.Value.Of(d.b))
+		case key == "args" && d.b[m.Value.Start] == '[':
+			args = nil
+			for _, e := range jsontext.Elements(d.b, m.Value) {
+				if d.b[e.Start] != '"' {
+					return "", nil
+				}
+				arg, _ := jsontext.Unquote(e.Of(d.b))
+				args = append(args, arg)
+			}
+		}
+	}
+	return program, args
+}
+
+// hooksMember is the change that makes text the value of the document's hooks.
+func (d *Doc) hooksMember(text string) change {
+	for _, m := range d.root {
+		if key, _ := jsontext.Unquote(m.Key.Of(d.b)); key == "hooks" {
+			return change{m.Value, text}
+		}
+	}
+	insert, lead := d.newMember(d.place, "hooks")
+	return change{jsontext.Span{Start: insert, End: insert}, lead + text}
+}
