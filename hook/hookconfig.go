@@ -5,7 +5,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -53,7 +52,7 @@ func hookConfig(c *cli.Context) ([]byte, error) {
 	for _, p := range []struct {
 		to   *string
 		from string
-	}{{&hook.Path, path}, {&hook.Config, settingsFor(c.String("config"))}} {
+	}{{&hook.Path, path}, {&hook.Config, config.ForHook(c.String("config"))}} {
 		if p.from == "" {
 			continue
 		}
@@ -78,19 +77,4 @@ func hookConfig(c *cli.Context) ([]byte, error) {
 		return hook.Runc()
 	}
 	return nil, report.Usage("unknown engine %q: podman or runc", engine)
-}
-
-// settingsFor is the file that the hook must be told to read: the one that is
-// named, or one that is only found through this shell's environment, of which a
-// hook gets nothing. It is empty where the hook finds the same by itself.
-func settingsFor(flag string) string {
-	path, named, err := config.Find(flag)
-	if err != nil || named {
-		return path
-	}
-	xdg := os.Getenv("XDG_CONFIG_HOME")
-	if _, err := os.Stat(path); xdg != "" && strings.HasPrefix(path, xdg+"/") && err == nil {
-		return path
-	}
-	return ""
 }

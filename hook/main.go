@@ -17,11 +17,16 @@ import (
 	"syscall"
 
 	"github.com/oci-secrets/oci-secrets/hook/report"
+	"github.com/oci-secrets/oci-secrets/hook/shim"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if name, ok := shim.Named(os.Args[0]); ok {
+		code, _ := shim.Run(ctx, name, os.Args[1:], openVault) // which has told the error
+		os.Exit(code)
+	}
 	if err := newApp(os.Stdout).RunContext(ctx, os.Args); err != nil {
 		os.Exit(report.Error(os.Stderr, err))
 	}

@@ -14,26 +14,43 @@ import (
 // shim, which will want to know what the first process got.
 const KeepFlag = "--keep"
 
-// The stages under which the hook is listed, the first for delivery
-// (runtime-spec, config.md, "POSIX-platform Hooks"). prestart is deprecated
-// there, and the only early stage that every runtime knows: one that does not
-// know a stage starts the container without the hook.
-var listedUnder = []string{"prestart", "poststop"}
+// The stages under which the hook is listed (runtime-spec, config.md,
+// "POSIX-platform Hooks"). Prestart is deprecated there, and the only early
+// stage that every runtime knows: one that does not know a stage starts the
+// container without the hook.
+const (
+	Prestart = "prestart"
+	Poststop = "poststop"
+)
+
+// HookArgs is the command line of the hook; config, which may be empty, names
+// its settings.
+func HookArgs(config string, keep bool) []string {
+	args := []string{"oci-secrets", "hook"}
+	if keep {
+		args = append(args, KeepFlag)
+	}
+	if config != "" {
+		args = append(args, "--config", config)
+	}
+	return args
+}
 
 // IsHook reports whether a command is the hook, wherever the binary is.
 func IsHook(program string, args []string) bool {
 	return strings.HasPrefix(path.Base(program), "oci-secrets") && len(args) > 1 && args[1] == "hook"
 }
 
-// WithHook gives the document with the hook, program run with args, under
-// prestart and poststop. A hook of ours that is there already, whoever listed
-// it, stays as and where it is, but for the [KeepFlag] where args have it. All
-// other hooks stay, and run before ours.
-func (d *Doc) WithHook(program string, args []string) ([]byte, error) {
+// WithHook gives the document with the hook, program run with args, under the
+// stages. A hook of ours that is there already, whoever listed it, stays as and
+// where it is, but for the [KeepFlag] where args have it; createRuntime is as
+// good as prestart. All other hooks stay, and run before ours.
+func (d *Doc) WithHook(program string, args []string, under ...string) ([]byte, error) {
 	ours, stages, err := d.hooks()
 	if err != nil {
 		return nil, err
 	}
+	some := stages != jsontext.Span{} && len(jsontext.Members(d.b, stages)) > 0
 	literals := make([]string, len(args))
 	for i, a := range args {
 		literals[i] = quote(a)
@@ -52,14 +69,14 @@ func (d *Doc) WithHook(program string, args []string) ([]byte, error) {
 			changes = append(changes, place.appending(quote(KeepFlag)))
 		}
 	}
-	listed["prestart"] = listed["prestart"] || listed["createRuntime"]
+	listed[Prestart] = listed[Prestart] || listed["createRuntime"]
 	var missing []string
-	for _, stage := range listedUnder {
+	for _, stage := range under {
 		if !listed[stage] {
 			missing = append(missing, stage)
 		}
 	}
-	if len(missing) > 0 && len(jsontext.Members(d.b, stages)) == 0 { // so all are missing
+	if len(missing) > 0 && !some { // so all are missing
 		for i, stage := range missing {
 			missing[i] = quote(stage) + ":[" + hook + "]"
 		}
@@ -79,8 +96,8 @@ func (d *Doc) WithHook(program string, args []string) ([]byte, error) {
 // one also loses the white space between its elements.
 func (d *Doc) WithoutHook() ([]byte, error) {
 	ours, stages, err := d.hooks()
-	if err != nil {
-		return nil, err
+	if err != nil || len(ours) == 0 {
+		return d.b, err
 	}
 	is := map[jsontext.Span]bool{}
 	for _, h := range ours {

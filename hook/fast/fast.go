@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package fast serves the two commands that containers wait for, hook and
-// precreate, before the Vault client and the command line have been
+// Package fast serves what containers wait for, the commands hook and precreate
+// and the runtime shim, before the Vault client and the command line have been
 // initialised: those cost some 2 ms and several MiB, which is more than all the
 // rest of a start that asks a file. How the order comes about is described in
 // package pass, which comes first; a test holds both to it. Where Vault is
@@ -17,16 +17,24 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/hook/pass"
 	"github.com/oci-secrets/oci-secrets/hook/report"
+	"github.com/oci-secrets/oci-secrets/hook/shim"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 func init() {
-	if pass.Command == "" {
+	name, isShim := shim.Named(os.Args[0])
+	if !isShim && pass.Command == "" {
 		return
 	}
 	debug.SetGCPercent(400) // the process is short and its heap small
+	if isShim {
+		if code, err := shim.Run(context.Background(), name, os.Args[1:], nil); !errors.Is(err, start.ErrVault) {
+			os.Exit(code)
+		}
+		return
+	}
 	s := &start.Start{Config: pass.Config, Keep: pass.Keep}
 	if err := Run(context.Background(), s, pass.Command); !errors.Is(err, start.ErrVault) {
 		os.Exit(Exit(err))

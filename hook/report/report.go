@@ -29,6 +29,16 @@ func Error(w io.Writer, err error) int {
 	return Code(err)
 }
 
+// OneLine is err as one line, for places that take only one: what is wrong, and
+// then the hints.
+func OneLine(err error) string {
+	line := "oci-secrets: " + strings.Join(Lines(err), "; ")
+	for _, hint := range fault.Hints(err) {
+		line += "; hint: " + strings.Map(printable, reword(hint))
+	}
+	return line
+}
+
 // Code is the exit code that err leads to.
 func Code(err error) int {
 	if class, ok := fault.ClassOf(err); ok {

@@ -7,6 +7,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/oci-secrets/oci-secrets/resolver/private"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -62,4 +63,19 @@ func userDirectory() string {
 		home = u.HomeDir
 	}
 	return filepath.Join(home, ".config")
+}
+
+// ForHook is the file that a hook must be told to read: the one that is named,
+// or one that is only found through this process's environment, of which a hook
+// may get nothing. It is empty where the hook finds the same by itself.
+func ForHook(path string) string {
+	path, named, err := Find(path)
+	if err != nil || named {
+		return path
+	}
+	xdg := os.Getenv("XDG_CONFIG_HOME")
+	if _, err := os.Stat(path); xdg != "" && strings.HasPrefix(path, xdg+"/") && err == nil {
+		return path
+	}
+	return ""
 }

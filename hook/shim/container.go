@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/oci-secrets/oci-secrets/hook/keep"
+	"github.com/oci-secrets/oci-secrets/resolver/private"
+	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// container is one that exists already.
+type container struct {
+	keep.Container
+	doc *spec.Doc // its config.json
+}
+
+// find finds the container of an exec, and what it asks for. One that the
+// runtime does not know asks for nothing: the runtime says so in its own words.
+//
+// With a process file the id is all that follows the flags. In a whole command
+// line, a flag that is not known may have a value, which then stands where the
+// id would; both are tried, and a container that asks is not for guesses.
+func (s *shim) find() (*container, spec.Asked, error) {
+	ids := s.args[s.rest:]
+	unknown := ""
+	for _, o := range s.local {
+		if !o.known {
+			unknown = o.name
+		}
+	}
+	_, file := last(s.local, "process")
+	switch {
+	case len(ids) == 0 || !file && len(ids) == 1: // no container, or nothing to run
+		return nil, spec.Asked{}, nil
+	case file:
+		ids = ids[len(ids)-1:]
+	case unknown == "":
+		ids = ids[:1]
+	default:
+		ids = ids[:min(2, len(ids))]
+	}
+	for _, id := range ids {
+		bundle := s.bundle(id)
+		if bundle == "" {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+		if err != nil {
+			return nil, spec.Asked{}, fault.New(fault.Document, "", "exec in container %s: what it asks for cannot be told: %w", id, err)
+		}
+		doc, asked, err := read(b)
+		if err != nil {
+			return nil, spec.Asked{}, fmt.Errorf("exec in container %s: read %s/config.json: %w", id, bundle, err)
+		}
+		if asked.None() {
+			continue
+		}
+		if unknown != "" && !file {
+			return nil, spec.Asked{}, fault.New(fault.Delivery, "describe the process in a file, and give that with --process",
+				"exec in container %s: the flag --%s is not known, and might be lost", id, unknown)
+		}
+		return &container{keep.Container{ID: id, Bundle: bundle}, doc}, asked, nil
+	}
+	return nil, spec.Asked{}, nil
+}
+
+// bundle is the bundle of a container that exists, as the runtime has it; ""
+// for none. To ask the runtime takes as long as half an exec, so what runc and
+// crun keep of each container is read first.
+func (s *shim) bundle(id string) string {
+	if id == "" || id != filepath.Base(id) {
+		return ""
+	}
+	for _, root := range s.roots() {
+		if b, err := os.ReadFile(filepath.Join(root, id, "state.json")); err == nil { // runc
+			if bundle := bundleOfRunc(b); bundle != "" {
+				return bundle
+			}
+		}
+		if b, err := os.ReadFile(filepath.Join(root, id, "status")); err == nil { // crun
+			if bundle := bundleOf(b); bundle != "" {
+				return bundle
+			}
+		}
+	}
+	cmd := exec.Command(s.real, append(s.args[:s.at:s.at], "state", id)...)
+	out, err := cmd.Output()
+	if err != nil {
+		return ""
+	}
+	return bundleOf(out)
+}
+
+// roots are the directories where the runtime may have its containers.
+func (s *shim) roots() []string {
+	if root, ok := last(s.global, "root"); ok {
+		return []string{root}
+	}
+	name := filepath.Base(s.real)
+	roots := []string{"/run/" + name}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && private.HostUID() != 0 {
+		roots = []string{filepath.Join(dir, name)}
+	}
+	return roots
+}
+
+// bundleOf reads the bundle in a state, or in crun's file of one.
+func bundleOf(b []byte) string {
+	var state struct {
+		Bundle string `json:"bundle"`
+	}
+	_ = json.Unmarshal(b, &state) // what cannot be read has none
+	return state.Bundle
+}
+
+// bundleOfRunc reads the bundle in runc's state.json, where it is the last of
+// the labels "name=value" (libcontainer/specconv, createLabels).
+func bundleOfRunc(b []byte) string {
+	var state struct {
+		Config struct {
+			Labels []string `json:"labels"`
+		} `json:"config"`
+	}
+	_ = json.Unmarshal(b, &state) // what cannot be read has none
+	bundle := ""
+	for _, l := range state.Config.Labels {
+		if v, ok := strings.CutPrefix(l, "bundle="); ok {
+			bundle = v
+		}
+	}
+	return bundle
+}

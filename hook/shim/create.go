@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/oci-secrets/oci-secrets/hook/start"
+	"github.com/oci-secrets/oci-secrets/resolver/config"
+	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// create makes sure that the container of a bundle gets what it asks for.
+func (s *shim) create(ctx context.Context) error {
+	path := s.configPath()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil //nolint:nilerr // the runtime says it in its own words
+	}
+	doc, asked, err := read(b)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if asked.None() {
+		return nil
+	}
+	settings, err := s.start.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if s.delivery(settings) == inSpec {
+		return s.deliverSpec(ctx, path, doc, asked, settings)
+	}
+	amended, err := withHook(doc, settings, spec.Prestart, spec.Poststop)
+	if err != nil {
+		return fmt.Errorf("list the hook in %s: %w", path, err)
+	}
+	if bytes.Equal(amended, b) {
+		return nil
+	}
+	if err := replaceFile(path, amended); err != nil {
+		return fault.New(fault.Document, "", "list the hook in %s: %w", path, err)
+	}
+	return nil
+}
+
+// configPath is where the runtime reads the container's configuration from.
+func (s *shim) configPath() string {
+	bundle, _ := last(s.local, "bundle")
+	name, _ := last(s.local, "config") // crun's
+	if name == "" {
+		name = "config.json"
+	}
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(bundle, name)
+}
+
+// read gives what a config.json asks for. One that cannot be read is left to
+// the runtime, which will not take it either, unless it may ask: runtimes are
+// more lenient than we are.
+func read(b []byte) (*spec.Doc, spec.Asked, error) {
+	doc, err := spec.ParseDoc(b)
+	if err != nil {
+		if !mayAsk(b) {
+			err = nil
+		}
+		return nil, spec.Asked{}, err
+	}
+	annotations, err := doc.Annotations()
+	if err != nil {
+		return nil, spec.Asked{}, err
+	}
+	asked, err := start.Asked(annotations)
+	return doc, asked, err
+}
+
+// mayAsk reports whether the name of an annotation of ours may stand in b.
+func mayAsk(b []byte) bool {
+	return bytes.Contains(bytes.ToLower(b), []byte("secrets.oci")) || bytes.Contains(b, []byte(`\u`))
+}
+
+// The ways of delivery, as the settings have them.
+const (
+	inFlight = "inflight"
+	inSpec   = "spec"
+)
+
+// delivery is the way for the containers of the real runtime.
+func (s *shim) delivery(settings *config.Settings) string {
+	program := filepath.Base(s.real)
+	if way, ok := settings.Runtime.Delivery[program]; ok {
+		return way
+	}
+	if strings.HasPrefix(program, "runsc") || strings.HasPrefix(program, "kata") {
+		return inSpec
+	}
+	return inFlight
+}
+
+// withHook lists the hook, which is this binary.
+func withHook(doc *spec.Doc, settings *config.Settings, stages ...string) ([]byte, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	return doc.WithHook(self, spec.HookArgs(config.ForHook(""), settings.Runtime.Exec == "on"), stages...)
+}
+
+// replaceFile puts b in the place of a file of the engine's, which has the same
+// mode and owner afterwards, and at no moment anything but the one or the other
+// content.
+func replaceFile(path string, b []byte) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".config.json.")
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	_, err = temp.Write(b)
+	err = errors.Join(err, temp.Chmod(info.Mode()), temp.Chown(int(owner.Uid), int(owner.Gid)), temp.Sync(), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/hook/keep"
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// exec gives the command line for the real runtime's exec: one whose process
+// has the variables of the container's first process. What the caller of exec
+// sets itself wins over them.
+func (s *shim) exec(ctx context.Context) ([]string, error) {
+	c, asked, err := s.find()
+	if err != nil || asked.None() {
+		return s.args, err
+	}
+	settings, err := s.start.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	file, isFile := last(s.local, "process")
+	if settings.Runtime.Exec == "off" || !isFile && s.delivery(settings) == inSpec { // which has them in its own copy of the spec
+		return s.args, nil
+	}
+	if err := hide(); err != nil {
+		return nil, err
+	}
+	vars, err := keep.Get(settings.StateDir, c.Container)
+	if err != nil { // it is lost, or was never kept
+		resolved, err := s.start.Resolve(ctx, asked)
+		if err != nil {
+			return nil, fmt.Errorf("exec in container %s: %w", c.ID, err)
+		}
+		vars = resolver.Env(resolved)
+	}
+	var process []byte
+	var explicit []string
+	if isFile {
+		process, explicit, err = c.processFile(file)
+	} else {
+		process, explicit, err = s.processOf(c)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("exec in container %s: %w", c.ID, err)
+	}
+	if process, err = withVariables(process, vars, explicit); err != nil {
+		return nil, fmt.Errorf("exec in container %s: %w", c.ID, err)
+	}
+	fd, err := s.inMemory(process)
+	if err != nil {
+		return nil, fault.New(fault.Delivery, "", "exec in container %s: keep the process file in memory: %w", c.ID, err)
+	}
+	return s.execArgs("/proc/self/fd/"+strconv.Itoa(fd), c.ID), nil
+}
+
+// processFile reads the process that an engine wrote, and the names that its
+// caller sets: what stands in its environment as it stands in the container's
+// configuration is not the caller's.
+func (c *container) processFile(path string) (process []byte, explicit []string, err error) {
+	if process, err = os.ReadFile(path); err != nil {
+		return nil, nil, fault.New(fault.Document, "", "read the process file: %w", err)
+	}
+	doc, err := spec.ParseProcess(process)
+	if err != nil {
+		return nil, nil, fault.New(fault.Document, "", "read the process file %s: %w", path, err)
+	}
+	env, err := doc.Env()
+	if err != nil {
+		return nil, nil, fault.New(fault.Document, "", "read the process file %s: %w", path, err)
+	}
+	own, err := c.doc.Env()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range env {
+		if !slices.Contains(own, e) {
+			explicit = append(explicit, e)
+		}
+	}
+	return process, explicit, nil
+}
+
+// withVariables gives the process with vars, but for those that explicit sets.
+func withVariables(process []byte, vars, explicit []string) ([]byte, error) {
+	set := map[string]bool{}
+	for _, e := range explicit {
+		name, _, _ := strings.Cut(e, "=")
+		set[name] = true
+	}
+	var add []string
+	for _, v := range vars {
+		if name, _, _ := strings.Cut(v, "="); !set[name] {
+			add = append(add, v)
+		}
+	}
+	doc, err := spec.ParseProcess(process)
+	if err != nil {
+		return nil, err
+	}
+	return doc.WithEnv(add)
+}
+
+// inMemory puts b into a file that is nowhere but in memory, and gives its
+// descriptor, which the real runtime inherits. It is above all that the process
+// is to inherit, which runtimes take from 3 on without gaps, and like all others
+// it is closed to the process by every runtime.
+func (s *shim) inMemory(b []byte) (int, error) {
+	low, err := unix.MemfdCreate("oci-secrets-process", 0)
+	if err != nil {
+		return -1, err
+	}
+	defer func() { _ = unix.Close(low) }() // the other one is written to
+	preserve, _ := last(s.local, "preserve-fds")
+	n, _ := strconv.Atoi(preserve)
+	listen, _ := strconv.Atoi(os.Getenv("LISTEN_FDS")) // sd_listen_fds(3)
+	fd, err := unix.FcntlInt(uintptr(low), unix.F_DUPFD, 3+max(n, 0)+max(listen, 0))
+	if err != nil {
+		return -1, err
+	}
+	for done := 0; done < len(b); {
+		n, err := unix.Write(fd, b[done:])
+		if err != nil {
+			return -1, err
+		}
+		done += n
+	}
+	return fd, nil
+}
+
+// absorbed are the flags that a process file takes the place of.
+var absorbed = []string{"process", "cwd", "env", "tty", "user", "additional-gids", "process-label", "apparmor", "no-new-privs", "cap"}
+
+// execArgs is the command line of an exec of a process file.
+func (s *shim) execArgs(file, id string) []string {
+	args := slices.Clone(s.args[:s.at+1])
+	for _, o := range s.local {
+		switch {
+		case !o.known:
+			args = append(args, s.args[o.from:o.to]...)
+		case slices.Contains(absorbed, o.name):
+		case slices.Contains(execFlags.values, o.name):
+			args = append(args, "--"+o.name, o.value)
+		case o.value != "":
+			args = append(args, "--"+o.name+"="+o.value)
+		default:
+			args = append(args, "--"+o.name)
+		}
+	}
+	return append(args, "--process", file, id)
+}
