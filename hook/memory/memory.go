@@ -72,8 +72,14 @@ func mount(dir string) error {
 	if is, err := isMount(dir, below); is || err != nil {
 		return err
 	}
+	return Mount(dir)
+}
+
+// Mount mounts a new file system in memory at dir, in the mount namespace of
+// the thread. It is not swapped out.
+func Mount(dir string) error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	err = unix.Mount("oci-secrets", dir, "tmpfs", flags, "mode=0700,noswap")
+	err := unix.Mount("oci-secrets", dir, "tmpfs", flags, "mode=0700,noswap")
 	if errors.Is(err, unix.EINVAL) {
 		err = unix.Mount("oci-secrets", dir, "ramfs", flags, "mode=0700")
 	}

@@ -4,11 +4,164 @@ package shim
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/hook/keep"
+	"github.com/oci-secrets/oci-secrets/hook/memory"
+	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
+// deliverSpec is for runtimes whose containers no process of this kernel can
+// trace. The variables come into a copy of config.json on a file system in
+// memory, which in a mount namespace of the runtime's own stands in the place
+// of the engine's file. That one stays as it is, the bundle keeps its path, and
+// nobody outside the namespace sees the copy. What the runtime itself keeps of
+// its spec is out of our hands (SECURITY.md).
 func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, asked spec.Asked, settings *config.Settings) error {
+	if err := hide(); err != nil {
+		return err
+	}
+	vars, err := s.start.Resolve(ctx, asked)
+	if err != nil {
+		return err
+	}
+	env := resolver.Env(vars)
+	amended, err := withValues(doc, env, settings)
+	if err != nil {
+		return fmt.Errorf("amend a copy of %s: %w", path, err)
+	}
+	defer clear(amended)
+	if settings.Runtime.Exec == "on" {
+		bundle, _ := last(s.local, "bundle") // which runsc tells as it was told it
+		if bundle == "" {
+			if bundle, err = os.Getwd(); err != nil {
+				return fault.New(fault.Document, "", "there is no bundle: %w", err)
+			}
+		}
+		if err := keep.Put(settings.StateDir, keep.Container{ID: s.id(), Bundle: bundle}, 0, env); err != nil {
+			return err
+		}
+	}
+	if err := cover(path, amended, settings.StateDir); err != nil {
+		return fault.New(fault.Delivery, "", "cover %s with a copy in memory: %w", path, err)
+	}
 	return nil
+}
+
+// withValues gives the document with env. A hook of ours would refuse such a
+// container; what it does at poststop is needed where something is kept.
+func withValues(doc *spec.Doc, env []string, settings *config.Settings) ([]byte, error) {
+	steps := []func(*spec.Doc) ([]byte, error){
+		(*spec.Doc).WithoutHook,
+		func(d *spec.Doc) ([]byte, error) { return d.WithEnv(env) },
+	}
+	if settings.Runtime.Exec == "on" {
+		steps = append(steps, func(d *spec.Doc) ([]byte, error) { return withHook(d, settings, spec.Poststop) })
+	}
+	var b []byte
+	for _, step := range steps {
+		var err error
+		if b, err = step(doc); err != nil {
+			return nil, err
+		}
+		if doc, err = spec.ParseDoc(b); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// cover puts a file that holds b over the one at path, in a mount namespace
+// that this thread and what it executes are in from here on. place is a
+// directory to mount at for a moment, which nobody else notices.
+func cover(path string, b []byte, place string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	runtime.LockOSThread() // and never unlock: it is to become the runtime
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("make a mount namespace: %w", err)
+	}
+	// What the engine mounts later is seen here; what is mounted here is not there.
+	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	if err := memory.Mount(place); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(place, "config.json"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // its writes are checked
+	owner := info.Sys().(*syscall.Stat_t)
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chown(int(owner.Uid), int(owner.Gid)), wipeLater(f)); err != nil {
+		return err
+	}
+	if err := unix.Mount(f.Name(), path, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	return unix.Unmount(place, unix.MNT_DETACH)
+}
+
+// wiperName is the name of the process that wipes a copy.
+const wiperName = "oci-secrets-wiper"
+
+// wipeLater starts a process that empties the file as soon as this process,
+// which will be the runtime, has ended. The container may live on with its
+// namespace for long.
+func wipeLater(f *os.File) error {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return err
+	}
+	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	defer func() { _ = pidfd.Close() }() // nothing was written
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{wiperName}
+	cmd.Env = []string{}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.ExtraFiles = []*os.File{f, pidfd} // 3, 4
+	return cmd.Start()
+}
+
+// Wiper is that process, where argv0 says so. It does not come back then.
+func Wiper(argv0 string) {
+	if argv0 != wiperName {
+		return
+	}
+	poll := []unix.PollFd{{Fd: 4, Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(poll, -1); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err := unix.Ftruncate(3, 0); err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// id is the container's id.
+func (s *shim) id() string {
+	if s.rest < len(s.args) {
+		return s.args[s.rest]
+	}
+	return ""
 }
