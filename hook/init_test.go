@@ -39,6 +39,9 @@ func TestInitOrder(t *testing.T) {
 		},
 		"precreate, asked": {args: []string{"precreate", "--config", settings}, stdin: asks, early: heavy, seen: []string{"os", "github.com/BurntSushi/toml"}},
 		"hook, asked":      {args: []string{"hook", "--config=" + settings}, stdin: asks, code: 14, early: heavy, seen: []string{"os"}},
+		"shim, not asked": {
+			name: "oci-secrets-runtime-true", args: []string{"create", "--bundle", "/"}, early: heavy, seen: []string{"os"},
+		},
 		"tracer": {
 			name: tracer.Argv0, env: tracer.Env, code: 1, early: append(heavy, "os", "fmt", "time", "encoding/json"), seen: []string{"syscall"},
 		},
