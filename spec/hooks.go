@@ -92,6 +92,21 @@ func (d *Doc) WithHook(program string, args []string, under ...string) ([]byte, 
 	return d.apply(changes), nil
 }
 
+// WithAnnotation gives the document, which has annotations, with one more unless
+// it has that one already.
+func (d *Doc) WithAnnotation(key, value string) ([]byte, error) {
+	annotations, err := d.Annotations()
+	if err != nil {
+		return nil, err
+	}
+	object, ok, err := d.find(d.root, "annotations")
+	if _, there := annotations[key]; there || err != nil || !ok {
+		return d.b, err
+	}
+	insert, lead := d.newMember(object.Value, key)
+	return d.apply([]change{{jsontext.Span{Start: insert, End: insert}, lead + quote(value)}}), nil
+}
+
 // WithoutHook gives the document without the hooks of ours. An array that loses
 // one also loses the white space between its elements.
 func (d *Doc) WithoutHook() ([]byte, error) {

@@ -79,3 +79,19 @@ func TestWithoutHook(t *testing.T) {
 		}
 	}
 }
+
+func TestWithAnnotation(t *testing.T) {
+	for doc, want := range map[string]string{
+		`{"annotations": {"a": "b"}, "z": 1}`: `{"annotations": {"a": "b","k":"v"}, "z": 1}`,
+		`{"annotations": {"k": "w"}}`:         `{"annotations": {"k": "w"}}`,
+		`{}`:                                  `{}`,
+	} {
+		d, err := ParseDoc([]byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := d.WithAnnotation("k", "v"); err != nil || string(got) != want {
+			t.Errorf("%s\nbecomes %s, %v\nwant    %s", doc, got, err, want)
+		}
+	}
+}

@@ -69,7 +69,8 @@ func Get(dir string, c Container) ([]string, error) {
 	return fields[4:], nil
 }
 
-// Drop forgets a container, and every other one whose first process has ended.
+// Drop forgets a container, and every one whose first process has ended: crun
+// tells its hooks at poststop another bundle than before.
 func Drop(dir string, c Container) error {
 	root, err := memory.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -151,6 +152,7 @@ func ended(fields []string) bool {
 
 // startTime tells a process from all others that have or will have its pid:
 // the 22nd field of /proc/PID/stat (proc_pid_stat(5)), the 20th behind the name.
+// One that has ended and was not waited for yet has none.
 func startTime(pid int) (string, error) {
 	if pid == 0 {
 		return "", nil
@@ -159,8 +161,9 @@ func startTime(pid int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:]); len(fields) >= 20 {
-		return string(fields[19]), nil
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	if len(fields) < 20 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
+		return "", errors.New("the process has ended")
 	}
-	return "", errors.New("no start time in /proc/PID/stat")
+	return string(fields[19]), nil
 }

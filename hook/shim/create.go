@@ -40,6 +40,11 @@ func (s *shim) create(ctx context.Context) error {
 		return s.deliverSpec(ctx, path, doc, asked, settings)
 	}
 	amended, err := withHook(doc, settings, spec.Prestart, spec.Poststop)
+	if err == nil && s.isCrun() && s.hookStderr() {
+		if doc, err = spec.ParseDoc(amended); err == nil {
+			amended, err = doc.WithAnnotation("run.oci.hooks.stderr", "/dev/stderr")
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("list the hook in %s: %w", path, err)
 	}
@@ -50,6 +55,19 @@ func (s *shim) create(ctx context.Context) error {
 		return fault.New(fault.Document, "", "list the hook in %s: %w", path, err)
 	}
 	return nil
+}
+
+// isCrun reports whether the real runtime is crun, which goes its own ways.
+func (s *shim) isCrun() bool { return strings.HasPrefix(filepath.Base(s.real), "crun") }
+
+// hookStderr reports whether crun is to be asked, by an annotation, to show what
+// its hooks say. Otherwise nobody learns why there is no container. Engines that
+// read the runtime's errors from a file take that for all there is, and a socket
+// cannot be opened by its name.
+func (s *shim) hookStderr() bool {
+	log, _ := last(s.global, "log")
+	info, err := os.Stderr.Stat()
+	return log == "" && err == nil && info.Mode()&os.ModeSocket == 0
 }
 
 // configPath is where the runtime reads the container's configuration from.

@@ -4,7 +4,6 @@ package shim
 
 import (
 	"encoding/json"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -54,8 +53,7 @@ func (s *shim) processOf(c *container) (text []byte, explicit []string, err erro
 	}
 	p := container
 	explicit = all(s.local, "env")
-	isCrun := strings.HasPrefix(filepath.Base(s.real), "crun")
-	if isCrun {
+	if s.isCrun() {
 		p = process{}
 		p.set("cwd", "/")
 		if env, ok := container["env"]; ok && len(explicit) == 0 {
@@ -80,7 +78,7 @@ func (s *shim) processOf(c *container) (text []byte, explicit []string, err erro
 	if err := s.user(p); err != nil {
 		return nil, nil, err
 	}
-	if err := s.capabilities(p, isCrun); err != nil {
+	if err := s.capabilities(p, s.isCrun()); err != nil {
 		return nil, nil, err
 	}
 	text, err = json.Marshal(p)

@@ -18,7 +18,8 @@ import (
 )
 
 // Where the value is to be seen when precreate delivers it; README has the
-// same table. In flight it is nowhere.
+// same table. In flight it is nowhere, but for the shim's state directory, and what
+// exec gets from there.
 var (
 	whenCreated = []string{
 		"GRAPHROOT/overlay-containers/ID/userdata/config.json",
@@ -44,6 +45,9 @@ func TestCanary(t *testing.T) {
 			if m.runtime == "crun" {
 				created, running = slices.Concat(created, whenCreatedCrun), slices.Concat(running, whenCreatedCrun)
 			}
+		}
+		if m.shim {
+			created, running = []string{"STATE"}, []string{"STATE", "podman exec"}
 		}
 		check := func(when string, want []string, hits map[string]bool) {
 			t.Helper()
@@ -113,7 +117,7 @@ func TestCanaryDebugLog(t *testing.T) {
 // Engines and runtimes drop what a successful hook says, but for crun, which
 // can be told not to. There is nothing to drop.
 func TestSilent(t *testing.T) {
-	each(t, every, func(t *testing.T, m mode) {
+	each(t, slices.Concat(hooked, allPrecreate), func(t *testing.T, m mode) {
 		s := newSite(t, m, three)
 		said, wrapper := s.vol+"/said", s.dir+"/wrapper"
 		redirect := "2>>"
@@ -155,8 +159,15 @@ func (s *site) search(t *testing.T, canary, id string) hits {
 		dirs = append(dirs, rootless.HomeDir)
 		runtimes += "/user/" + rootless.Uid
 	}
+	state := inside + s.stateDir()
+	if _, err := os.Stat(state); err == nil {
+		dirs = append(dirs, state)
+	}
 	names := strings.NewReplacer(s.store.dir+"/graph", "GRAPHROOT", s.store.dir+"/run", "RUNROOT", runtimes+"/", "RUN/", id, "ID")
 	for _, path := range rig.Find(t, canary, dirs...) {
+		if strings.HasPrefix(path, state+"/") {
+			path = "STATE"
+		}
 		h[names.Replace(path)] = true
 	}
 	pid := s.podman(t, "inspect", "--format", "{{.State.Pid}}", id).Stdout

@@ -223,6 +223,9 @@ func TestNoEntrypoint(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				bare := s.podman(t, "run", "--rm", image, c.program)
 				got := s.podman(t, "run", "--rm", from("db"), image, c.program)
+				for _, r := range []*rig.Result{&bare, &got} {
+					r.Stderr = logTime.ReplaceAllString(r.Stderr, "time=TIME")
+				}
 				if d := cmp.Diff(bare, got); d != "" {
 					t.Errorf("(-without +with):\n%s", d)
 				}

@@ -3,6 +3,7 @@
 package podman
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/oci-secrets/oci-secrets/test/rig"
@@ -12,7 +13,7 @@ import (
 // that podman knows of, which in neither way in has the secrets
 // (containers/podman#29347 for precreate). README says so.
 func TestExec(t *testing.T) {
-	each(t, every, func(t *testing.T, m mode) {
+	each(t, slices.Concat(hooked, allPrecreate), func(t *testing.T, m mode) {
 		s := newSite(t, m, three)
 		name := s.name(t)
 		s.must(t, append([]string{"run", "--detach", "--name", name, from("db web")}, s.wait()...)...)
@@ -20,5 +21,25 @@ func TestExec(t *testing.T) {
 		got := s.reported(t, "exec", name, rig.PayloadPath, "report")
 		wantNone(t, got.Env, "DB_USER", "DB_PASSWORD")
 		wantVar(t, got.Env, "FROM_IMAGE", "image")
+	})
+}
+
+// With the shim it gets what the first process got, whatever is stored since;
+// but for what its caller sets.
+func TestExecShim(t *testing.T) {
+	each(t, allShim, func(t *testing.T, m mode) {
+		s := newSite(t, m, three)
+		name := s.name(t)
+		s.must(t, append([]string{"run", "--detach", "--name", name, from("db web")}, s.wait()...)...)
+		first := s.report(t)
+		s.have(t, secrets{})
+		got := s.reported(t, "exec", name, rig.PayloadPath, "report")
+		for _, variable := range []string{"DB_USER", "DB_PASSWORD", "FROM_IMAGE"} {
+			want, _ := value(first.Env, variable)
+			wantVar(t, got.Env, variable, want)
+		}
+		got = s.reported(t, "exec", "--env", "DB_USER=mine", name, rig.PayloadPath, "report")
+		wantVar(t, got.Env, "DB_USER", "mine")
+		wantVar(t, got.Env, "FROM_IMAGE", "secret")
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,26 +25,27 @@ func TestRefuses(t *testing.T) {
 	cases := []struct {
 		name  string
 		code  int
+		shim  bool // a shim notices it, and not the hook
 		args  []string
 		setUp func(t *testing.T, s *site)
 		line  string // of our message
 	}{
 		{name: "missing secret", code: 11, args: []string{from("absent db gone")}, line: `secret "absent": no secret "absent" in `},
 		{name: "missing key", code: 11, args: []string{from("db#ABSENT")}, line: "ABSENT"},
-		{name: "unknown annotation", code: 10, args: []string{from("db"), "--annotation=secrets.oci/form=db"}, line: "annotation secrets.oci/form: no such key"},
-		{name: "empty list", code: 10, args: []string{from("")}, line: "annotation secrets.oci/from: the list is empty"},
-		{name: "container of no pod", code: 10, args: []string{"--annotation=secrets.oci/from.web=db"}, line: "this container has no name in a pod"},
-		{name: "broken settings", code: 15, args: []string{from("db")}, setUp: func(t *testing.T, s *site) {
+		{name: "unknown annotation", code: 10, shim: true, args: []string{from("db"), "--annotation=secrets.oci/form=db"}, line: "annotation secrets.oci/form: no such key"},
+		{name: "empty list", code: 10, shim: true, args: []string{from("")}, line: "annotation secrets.oci/from: the list is empty"},
+		{name: "container of no pod", code: 10, shim: true, args: []string{"--annotation=secrets.oci/from.web=db"}, line: "this container has no name in a pod"},
+		{name: "broken settings", code: 15, shim: true, args: []string{from("db")}, setUp: func(t *testing.T, s *site) {
 			t.Helper()
 			s.write(t, s.config, "[dict\n", 0o600)
 		}, line: "config.toml"},
-		{name: "settings that do not exist", code: 15, args: []string{from("db")}, setUp: func(t *testing.T, s *site) {
+		{name: "settings that do not exist", code: 15, shim: true, args: []string{from("db")}, setUp: func(t *testing.T, s *site) {
 			t.Helper()
 			if err := os.Remove(s.config); err != nil {
 				t.Fatal(err)
 			}
 		}, line: "config.toml"},
-		{name: "settings others can write", code: 15, args: []string{from("db")}, setUp: func(t *testing.T, s *site) {
+		{name: "settings others can write", code: 15, shim: true, args: []string{from("db")}, setUp: func(t *testing.T, s *site) {
 			t.Helper()
 			if err := os.Chmod(s.config, 0o666); err != nil {
 				t.Fatal(err)
@@ -71,6 +74,9 @@ func TestRefuses(t *testing.T) {
 				if m.runtime == "crun" && !m.precreate {
 					want = fmt.Sprintf("(exit code: %d)", c.code)
 				}
+				if m.shim && c.shim {
+					want = "Error: OCI runtime error: oci-secrets: oci-secrets: "
+				}
 				if r.Code != 126 || !strings.Contains(r.Stderr, want) {
 					t.Errorf("exit code %d, want 126 and %q\n%s", r.Code, want, r.Stderr)
 				}
@@ -94,20 +100,22 @@ func TestRefuses(t *testing.T) {
 
 // refused runs a container that leaves a mark if it runs at all, and gives the
 // result and what podman's user can see of our message: all that podman
-// prints, or with crun the file that an annotation of crun's asks for.
+// prints, or with crun the file that an annotation of crun's asks for. The shim
+// asks for it itself.
 func (s *site) refused(t *testing.T, args ...string) (rig.Result, string) {
 	t.Helper()
 	errs := s.dir + "/hook-stderr"
 	argv := append([]string{"run", "--rm", "--volume", s.vol + ":/vol"}, args...)
-	if s.runtime == "crun" {
+	asks := s.runtime == "crun" && !s.shim
+	if asks {
 		argv = append(argv, "--annotation=run.oci.hooks.stderr="+errs)
 	}
 	r := s.podman(t, append(argv, image, "sh", "-c", ": >/vol/mark; echo ran")...)
 	if _, err := os.Stat(s.vol + "/mark"); err == nil || r.Stdout != "" {
 		t.Errorf("the program ran: %q", r.Stdout)
 	}
-	told := r.Stderr
-	if s.runtime == "crun" && !s.precreate {
+	told := strings.ReplaceAll(r.Stderr, `\"`, `"`) // runc quotes it where its log is text
+	if asks && !s.precreate {
 		b, err := os.ReadFile(errs)
 		if err != nil {
 			t.Error(err)
@@ -117,6 +125,9 @@ func (s *site) refused(t *testing.T, args ...string) (rig.Result, string) {
 	return r, told
 }
 
+// logTime is when a runtime logged what podman shows of it.
+var logTime = regexp.MustCompile(`time="[^"]*"`)
+
 // What podman says of a refusal, in full. Only with runc in flight its user
 // sees our message; otherwise the exit code is all there is, and README has
 // the table.
@@ -125,6 +136,11 @@ func TestMessage(t *testing.T) {
 		root: "Error: OCI runtime error: runc: runc create failed: unable to start container process: error during container init: " +
 			"error running hook #0: error running hook: exit status 11, stdout: , stderr: " +
 			"oci-secrets: secret \"absent\": no secret \"absent\" in SETTINGS/secrets.json\n",
+		root.as(): "Error: OCI runtime error: oci-secrets: time=TIME level=error msg=\"runc create failed: unable to start container process: error during container init: " +
+			"error running hook #0: error running hook: exit status 11, stdout: , stderr: " +
+			"oci-secrets: secret \\\"absent\\\": no secret \\\"absent\\\" in SETTINGS/secrets.json\\n\"\n",
+		rootCrun.as(): "Error: OCI runtime error: oci-secrets: oci-secrets: secret \"absent\": no secret \"absent\" in SETTINGS/secrets.json\n" +
+			"error executing hook `BINARY` (exit code: 11)\n",
 		rootCrun:   "Error: OCI runtime error: crun: error executing hook `BINARY` (exit code: 11)\n",
 		root.pre(): "Error: setting up OCI Hooks: executing [oci-secrets precreate --config SETTINGS/config.toml]: exit status 11\n",
 	} {
@@ -132,6 +148,7 @@ func TestMessage(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, m, three)
 			got := s.podman(t, "run", "--rm", from("absent"), image).Stderr
+			got = logTime.ReplaceAllString(got, "time=TIME")
 			got = strings.NewReplacer(filepath.Dir(s.config), "SETTINGS", rig.Binary(t), "BINARY").Replace(got)
 			if m.precreate {
 				// Before it, a warning with the time and the container's id.
@@ -151,7 +168,7 @@ func TestMessage(t *testing.T) {
 // directory: the container starts without it. That is why the installation has
 // an order and can be checked; nothing in a hook can refuse here.
 func TestHookGone(t *testing.T) {
-	each(t, every, func(t *testing.T, m mode) {
+	each(t, slices.Concat(hooked, allPrecreate), func(t *testing.T, m mode) {
 		s := newSite(t, m, three)
 		s.install(t, s.dir+"/absent", s.config)
 		r := s.podman(t, "run", "--rm", from("db"), image)

@@ -22,6 +22,7 @@ import (
 type mode struct {
 	rootless  bool
 	precreate bool
+	shim      bool   // no hook is installed; the runtime is the shim
 	runtime   string // runc or crun
 }
 
@@ -30,8 +31,11 @@ func (m mode) String() string {
 	if m.rootless {
 		s[0] = "rootless"
 	}
-	if m.precreate {
+	switch {
+	case m.precreate:
 		s[1] = "precreate"
+	case m.shim:
+		s[1] = "shim"
 	}
 	return strings.Join(s, "-")
 }
@@ -41,12 +45,15 @@ var (
 	rootCrun     = mode{runtime: "crun"}
 	user1        = mode{rootless: true, runtime: "runc"}
 	user1Crun    = mode{rootless: true, runtime: "crun"}
-	inflight     = []mode{root, rootCrun, user1, user1Crun}
+	hooked       = []mode{root, rootCrun, user1, user1Crun}
+	allShim      = []mode{root.as(), rootCrun.as(), user1.as(), user1Crun.as()}
+	inflight     = append(append([]mode{}, hooked...), allShim...)
 	allPrecreate = []mode{root.pre(), rootCrun.pre(), user1.pre(), user1Crun.pre()}
 	every        = append(append([]mode{}, inflight...), allPrecreate...)
 )
 
 func (m mode) pre() mode { m.precreate = true; return m }
+func (m mode) as() mode  { m.shim = true; return m }
 
 // each runs test once for every mode.
 func each(t *testing.T, modes []mode, test func(t *testing.T, m mode)) {
@@ -209,7 +216,11 @@ func newSite(t *testing.T, m mode, have secrets) *site {
 	s.mkdir(t, s.vol, 0o777)
 	s.write(t, s.config, "[dict]\npath = \"secrets.json\"\n", 0o600)
 	s.have(t, have)
-	s.install(t, rig.Binary(t), s.config)
+	if m.shim {
+		s.installShim(t)
+	} else {
+		s.install(t, rig.Binary(t), s.config)
+	}
 	return s
 }
 
@@ -240,6 +251,33 @@ func (s *site) install(t *testing.T, binary, config string) {
 	conf := s.dir + "/containers.conf"
 	s.write(t, conf, s.settings(s.runtime, hooks), 0o644)
 	s.env = []string{"CONTAINERS_CONF=" + conf}
+}
+
+// installShim makes the shim the runtime, and installs no hook. What podman has
+// in its environment reaches the shim only through conmon, and where podman
+// itself calls it, to start and to delete, not at all; so the shim's name says
+// which runtime is the real one.
+func (s *site) installShim(t *testing.T) {
+	t.Helper()
+	link := s.dir + "/oci-secrets-runtime-" + s.runtime
+	if err := os.Symlink(rig.Binary(t), link); err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, s.config, fmt.Sprintf("state_dir = %q\n[dict]\npath = \"secrets.json\"\n", s.stateDir()), 0o600)
+	engine := fmt.Sprintf("[engine]\nconmon_env_vars = [\"PATH=/usr/sbin:/usr/bin\", \"OCI_SECRETS_CONFIG=%s\"]\n", s.config)
+	conf := strings.Replace(s.settings("oci-secrets", s.store.dir+"/nohooks"), "[engine]\n", engine, 1) +
+		fmt.Sprintf("[engine.runtimes]\noci-secrets = [%q]\n", link)
+	s.write(t, s.dir+"/containers.conf", conf, 0o644)
+	s.env = []string{"CONTAINERS_CONF=" + s.dir + "/containers.conf"}
+}
+
+// stateDir is where the shim keeps what exec is to see: below a tmpfs, where
+// the user is not the host's root.
+func (s *site) stateDir() string {
+	if s.asUser {
+		return "/run/user/" + rootless.Uid + "/" + filepath.Base(s.dir)
+	}
+	return s.dir + "/state"
 }
 
 // podman runs podman to its end.
