@@ -14,6 +14,7 @@ package keep
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -42,6 +43,11 @@ func Put(dir string, c Container, pid int, vars []string) error {
 	}
 	started, err := startTime(pid)
 	if err != nil {
+		return err
+	}
+	// What poststop should have removed, and did not: rootless crun runs none under
+	// podman 4.3.1. A start does not wait for many.
+	if err := sweep(root, 64); err != nil {
 		return err
 	}
 	b := record(append([]string{strconv.Itoa(pid), started, c.ID, c.Bundle}, vars...)...)
@@ -83,12 +89,12 @@ func Drop(dir string, c Container) error {
 	if err := root.Remove(c.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return sweep(root)
+	return sweep(root, -1)
 }
 
-// sweep removes the files of containers whose first process has ended without
-// a poststop.
-func sweep(root *os.Root) error {
+// sweep removes the files of containers whose first process has ended, of the
+// first n (all, if n is negative).
+func sweep(root *os.Root, n int) error {
 	dir, err := root.Open(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -96,7 +102,10 @@ func sweep(root *os.Root) error {
 	if err != nil {
 		return err
 	}
-	names, err := dir.Readdirnames(-1)
+	names, err := dir.Readdirnames(n)
+	if errors.Is(err, io.EOF) { // there are none
+		err = nil
+	}
 	err = errors.Join(err, dir.Close())
 	for _, name := range names {
 		name = folder + "/" + name
@@ -105,9 +114,9 @@ func sweep(root *os.Root) error {
 			continue // it went in between
 		}
 		head := make([]byte, 64) // of which the pid and the start time take less than 32
-		n, _ := f.Read(head)
+		size, _ := f.Read(head)
 		_ = f.Close() // only read from
-		if fields := split(head[:n]); len(fields) > 2 && ended(fields) {
+		if fields := split(head[:size]); len(fields) > 2 && ended(fields) {
 			err = errors.Join(err, root.Remove(name))
 		}
 	}
