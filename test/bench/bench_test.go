@@ -69,6 +69,8 @@ func TestTable(t *testing.T) {
 	pair("hook, 100 names from Vault", "1 name", "<= 3x", 50,
 		f.hook(t, strings.Join(all, " "), nil), f.hook(t, "s0", nil))
 
+	shimRows(t, rounds, line)
+
 	var peaks []int
 	for range rounds(20) {
 		f.hook(t, "s0", func(kib int) { peaks = append(peaks, kib) })()

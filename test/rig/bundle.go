@@ -141,6 +141,16 @@ func WriteFile(tb testing.TB, path, text string, mode os.FileMode) {
 	}
 }
 
+// ReadFile reads a text file.
+func ReadFile(tb testing.TB, path string) string {
+	tb.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(b)
+}
+
 // CopyFile copies a file.
 func CopyFile(tb testing.TB, from, to string, mode os.FileMode) {
 	tb.Helper()

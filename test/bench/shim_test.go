@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/test/rig"
+)
+
+// through is a runtime with and without the shim in its place, and the bundles
+// for both.
+type through struct {
+	shim, runc             *rig.Runtime
+	asking, hooked, silent *rig.Bundle
+	text                   map[*rig.Bundle]string // what the engine writes
+}
+
+func newThrough(t *testing.T) *through {
+	t.Helper()
+	secrets := map[string]map[string]string{"db": {"DB_PASSWORD": "hunter2"}}
+	x := &through{runc: rig.NewRuntime(t, rig.Runc), text: map[*rig.Bundle]string{}}
+	x.asking = rig.NewBundle(t, "", secrets)
+	x.asking.Annotate("secrets.oci/from", "db")
+	state := filepath.Join(t.TempDir(), "state")
+	t.Cleanup(func() { _ = unix.Unmount(state, unix.MNT_DETACH) })
+	x.asking.AddSettings(t, fmt.Sprintf("state_dir = %q\n", state))
+	x.shim = x.runc.Shim(t, x.asking)
+	x.hooked = rig.NewBundle(t, "", nil)
+	x.hooked.Annotate("secrets.oci/from", "db")
+	for _, stage := range []string{"prestart", "poststop"} {
+		x.hooked.Hook(t, stage, rig.Binary(t), "hook", "--keep", "--config", x.asking.Config)
+	}
+	x.silent = rig.NewBundle(t, "", nil)
+	for _, b := range []*rig.Bundle{x.asking, x.hooked, x.silent} {
+		b.Spec.Process.Args = []string{rig.PayloadPath, "wait", "/tmp/report"}
+		b.Write(t)
+		x.text[b] = rig.ReadFile(t, filepath.Join(b.Dir, "config.json"))
+	}
+	return x
+}
+
+// create gives a function that creates the container of a bundle, whose
+// config.json is as an engine has just written it. Only that counts.
+func (x *through) create(t *testing.T, r *rig.Runtime, b *rig.Bundle) func() {
+	t.Helper()
+	return func() {
+		t.Helper()
+		pause(func() { rig.WriteFile(t, filepath.Join(b.Dir, "config.json"), x.text[b], 0o644) })
+		command(t, nil, r.Argv("create", "--bundle", b.Dir, b.ID)...)
+		pause(func() { command(t, nil, x.runc.Argv("delete", "--force", b.ID)...) })
+	}
+}
+
+// many gives a function that runs n containers, eight at a time, each with a
+// config.json that is written for it.
+func (x *through) many(t *testing.T, r *rig.Runtime, like *rig.Bundle, n int) func() {
+	t.Helper()
+	const workers = 8
+	bundles := make([]*rig.Bundle, workers)
+	for i := range bundles {
+		b := rig.NewBundle(t, "", nil)
+		spec := *like.Spec
+		process := *spec.Process
+		process.Args = []string{rig.PayloadPath, "report"}
+		spec.Process = &process
+		b.Spec = &spec
+		b.Write(t)
+		x.text[b] = rig.ReadFile(t, filepath.Join(b.Dir, "config.json"))
+		bundles[i] = b
+	}
+	return func() {
+		t.Helper()
+		var wg sync.WaitGroup
+		numbers := make(chan int)
+		for _, b := range bundles {
+			wg.Go(func() {
+				for i := range numbers {
+					rig.WriteFile(t, filepath.Join(b.Dir, "config.json"), x.text[b], 0o644)
+					command(t, nil, r.Argv("run", "--bundle", b.Dir, b.ID+strconv.Itoa(i))...)
+				}
+			})
+		}
+		for i := range n {
+			numbers <- i
+		}
+		close(numbers)
+		wg.Wait()
+	}
+}
+
+// shimRows measures what it costs to have the shim between an engine and its
+// runtime.
+func shimRows(t *testing.T, rounds func(int) int, line func(...string)) {
+	t.Helper()
+	x := newThrough(t)
+	row := func(work, against, aim string, n int, a, b func()) {
+		t.Helper()
+		ma, mb := alternate(rounds(n), a, b)
+		line(work, against, ms(ma), ms(mb), fmt.Sprintf("%.2fx, %+.2f ms", float64(ma)/float64(mb), float64((ma-mb).Microseconds())/1000), aim)
+	}
+	row("shim `create`, one dict secret", "`runc create` with the hook listed", "<= 1.1x, <= 5 ms", 100,
+		x.create(t, x.shim, x.asking), x.create(t, x.runc, x.hooked))
+	row("shim `create`, no request", "`runc create`", "<= 3 ms", 100,
+		x.create(t, x.shim, x.silent), x.create(t, x.runc, x.silent))
+
+	command(t, nil, x.shim.Argv("create", "--bundle", x.asking.Dir, x.asking.ID)...)
+	command(t, nil, x.shim.Argv("start", x.asking.ID)...)
+	exec := func(r *rig.Runtime) func() {
+		return func() { t.Helper(); command(t, nil, r.Argv("exec", x.asking.ID, rig.PayloadPath, "report")...) }
+	}
+	row("shim `exec` where there are secrets", "`runc exec`", "<= 1.15x", 100, exec(x.shim), exec(x.runc))
+	command(t, nil, x.runc.Argv("delete", "--force", x.asking.ID)...)
+
+	n := rounds(200)
+	with, without := x.many(t, x.shim, x.asking, n), x.many(t, x.runc, x.silent, n)
+	a, b := alternate(rounds(3), with, without)
+	rate := func(d time.Duration) string { return fmt.Sprintf("%.0f/s", float64(n)/d.Seconds()) }
+	line(fmt.Sprintf("%d containers, 8 at a time: shim, one dict secret", n), "`runc`, without secrets", rate(a), rate(b), fmt.Sprintf("%.2fx", float64(b)/float64(a)), ">= 0.9x")
+}
