@@ -73,7 +73,7 @@ func newApp(stdout io.Writer) *cli.App {
 		Commands: []*cli.Command{
 			startCommand("hook", "deliver in flight: the OCI hook, with the container's state on standard input",
 				"For the stages createRuntime and prestart, and poststop.\nA runtime calls it; `oci-secrets hook-config` prints how to tell it.",
-				&cli.BoolFlag{Name: strings.TrimPrefix(spec.KeepFlag, "--"), Usage: "keep the variables in memory, for exec through the runtime shim, until poststop"}),
+				&cli.StringFlag{Name: strings.TrimPrefix(spec.KeepFlag, "--"), Usage: "keep the variables in the state directory `DIR`, for exec through the runtime shim, until poststop"}),
 			startCommand("precreate", "podman's filter: config.json on standard input, amended on standard output",
 				"The values are then in config.json and in what podman keeps of it."),
 			explainCommand(),
@@ -113,7 +113,7 @@ func startCommand(name, usage, description string, flags ...cli.Flag) *cli.Comma
 }
 
 func newStart(c *cli.Context) *start.Start {
-	return &start.Start{Config: c.String("config"), Keep: c.Bool("keep"), OpenVault: openVault}
+	return &start.Start{Config: c.String("config"), Keep: c.String("keep"), OpenVault: openVault}
 }
 
 // openVault makes the Vault source from the settings.

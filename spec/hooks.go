@@ -11,7 +11,8 @@ import (
 )
 
 // KeepFlag tells the hook that `exec` in the container goes through the runtime
-// shim, which will want to know what the first process got.
+// shim, which will want to know what the first process got, and the state
+// directory where it is to be kept.
 const KeepFlag = "--keep"
 
 // The stages under which the hook is listed (runtime-spec, config.md,
@@ -24,11 +25,11 @@ const (
 )
 
 // HookArgs is the command line of the hook; config, which may be empty, names
-// its settings.
-func HookArgs(config string, keep bool) []string {
+// its settings, and keep the directory of the [KeepFlag].
+func HookArgs(config, keep string) []string {
 	args := []string{"oci-secrets", "hook"}
-	if keep {
-		args = append(args, KeepFlag)
+	if keep != "" {
+		args = append(args, KeepFlag, keep)
 	}
 	if config != "" {
 		args = append(args, "--config", config)
@@ -61,12 +62,12 @@ func (d *Doc) WithHook(program string, args []string, under ...string) ([]byte, 
 	listed := map[string]bool{}
 	for _, h := range ours {
 		listed[h.stage] = true
-		if slices.Contains(args, KeepFlag) && !slices.Contains(h.args, KeepFlag) {
+		if keep := slices.Index(args, KeepFlag); keep >= 0 && !slices.Contains(h.args, KeepFlag) {
 			place, err := d.slot(h.place, "args", "args of our hook")
 			if err != nil {
 				return nil, err
 			}
-			changes = append(changes, place.appending(quote(KeepFlag)))
+			changes = append(changes, place.appending(literals[keep], literals[keep+1]))
 		}
 	}
 	listed[Prestart] = listed[Prestart] || listed["createRuntime"]

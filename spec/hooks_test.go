@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	hookKept  = `{"path":"/b/oci-secrets","args":["oci-secrets","hook","--keep"]}`
+	hookKept  = `{"path":"/b/oci-secrets","args":["oci-secrets","hook","--keep","/s"]}`
 	hookBare  = `{"path":"/b/oci-secrets","args":["oci-secrets","hook"]}`
 	othersOne = `{"path":"/bin/true","n":9007199254740993}`
 )
@@ -39,7 +39,7 @@ func TestWithHook(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b, err := d.WithHook("/b/oci-secrets", HookArgs("", true), Prestart, Poststop)
+			b, err := d.WithHook("/b/oci-secrets", HookArgs("", "/s"), Prestart, Poststop)
 			got := string(b)
 			if err != nil {
 				got = "! " + err.Error()
@@ -57,7 +57,7 @@ func TestWithHook(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if twice, err := again.WithHook("/b/oci-secrets", HookArgs("", true), Prestart, Poststop); err != nil || string(twice) != got {
+			if twice, err := again.WithHook("/b/oci-secrets", HookArgs("", "/s"), Prestart, Poststop); err != nil || string(twice) != got {
 				t.Errorf("a second time it is %s, %v", twice, err)
 			}
 		})

@@ -4,8 +4,8 @@
 // that the processes which `exec` starts in the container get the same: also
 // after a secret was changed at its source, and without asking there.
 //
-// The hook puts it there when the runtime shim asked for it ([spec.KeepFlag]),
-// the shim's exec gets it, and it goes at poststop. A file is of use as long as
+// The hook puts it there when the runtime shim asked for it (spec.KeepFlag), the
+// shim's exec gets it, and at poststop package pass removes it. A file is of use as long as
 // the first process lives, which is told by its start time, so that neither a
 // missed poststop nor a reused container id gives one container's values to
 // another.
@@ -20,11 +20,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oci-secrets/oci-secrets/hook/keep/file"
 	"github.com/oci-secrets/oci-secrets/hook/memory"
 )
-
-// folder is where the files are, below the state directory.
-const folder = "exec"
 
 // Container says whose variables they are. Both are as the runtime has them in
 // its state.
@@ -38,7 +36,7 @@ func Put(dir string, c Container, pid int, vars []string) error {
 		return err
 	}
 	defer func() { _ = root.Close() }() // the file's own is checked
-	if err := root.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := root.Mkdir(file.Folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	started, err := startTime(pid)
@@ -52,7 +50,7 @@ func Put(dir string, c Container, pid int, vars []string) error {
 	}
 	b := record(append([]string{strconv.Itoa(pid), started, c.ID, c.Bundle}, vars...)...)
 	defer clear(b)
-	return memory.Write(root, c.file(), b)
+	return memory.Write(root, file.Name(c.ID), b)
 }
 
 // Get gives what was kept for a container. An error that is fs.ErrNotExist says
@@ -63,42 +61,22 @@ func Get(dir string, c Container) ([]string, error) {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }() // only read from
-	b, err := root.ReadFile(c.file())
+	b, err := root.ReadFile(file.Name(c.ID))
 	if err != nil {
 		return nil, err
 	}
 	fields := split(b)
-	// Another container's file may have the same name.
+	// Another container of another engine may have the same id.
 	if len(fields) < 4 || fields[2] != c.ID || fields[3] != c.Bundle || ended(fields) {
 		return nil, fs.ErrNotExist
 	}
 	return fields[4:], nil
 }
 
-// Drop forgets a container, and every one whose first process has ended: crun
-// tells its hooks at poststop another bundle than before.
-func Drop(dir string, c Container) error {
-	root, err := memory.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = root.Close() }() // only removed from
-	if err := root.Remove(c.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return sweep(root, -1)
-}
-
 // sweep removes the files of containers whose first process has ended, of the
-// first n (all, if n is negative).
+// first n.
 func sweep(root *os.Root, n int) error {
-	dir, err := root.Open(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	dir, err := root.Open(file.Folder)
 	if err != nil {
 		return err
 	}
@@ -108,7 +86,7 @@ func sweep(root *os.Root, n int) error {
 	}
 	err = errors.Join(err, dir.Close())
 	for _, name := range names {
-		name = folder + "/" + name
+		name = file.Folder + "/" + name
 		f, openErr := root.Open(name)
 		if openErr != nil {
 			continue // it went in between
@@ -121,16 +99,6 @@ func sweep(root *os.Root, n int) error {
 		}
 	}
 	return err
-}
-
-// file is the name of the container's file: a hash (FNV-1a), because a path does
-// not fit into a name. Whose file it is stands in it.
-func (c Container) file() string {
-	h := uint64(14695981039346656037)
-	for _, b := range record(c.ID, c.Bundle) {
-		h = (h ^ uint64(b)) * 1099511628211
-	}
-	return folder + "/" + strconv.FormatUint(h, 16)
 }
 
 // record is the form of a file: fields, each with a NUL behind it. They are the

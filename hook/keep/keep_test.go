@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/hook/keep/file"
 )
 
 // place is a directory in memory.
@@ -52,7 +54,7 @@ func process(t *testing.T) (pid int, end func()) {
 
 func files(t *testing.T, dir string) int {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(dir, folder))
+	entries, err := os.ReadDir(filepath.Join(dir, file.Folder))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,9 +67,6 @@ func TestKeep(t *testing.T) {
 	a, b := Container{"a", "/bundle"}, Container{"b", "/bundle"}
 	if _, err := Get(dir, a); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("before: %v", err)
-	}
-	if err := Drop(dir, a); err != nil {
-		t.Error(err)
 	}
 	want := []string{"A=1", "B=", "C=x\ny=\xff"}
 	if err := errors.Join(Put(dir, a, pid, want), Put(dir, b, 0, nil)); err != nil {
@@ -82,7 +81,7 @@ func TestKeep(t *testing.T) {
 	if got, err := Get(dir, b); err != nil || len(got) != 0 {
 		t.Errorf("nothing was kept, and %q, %v is there", got, err)
 	}
-	for _, other := range []Container{{"a", "/other"}, {"c", "/bundle"}, {"a\x00/bundle", ""}} {
+	for _, other := range []Container{{"a", "/other"}, {"c", "/bundle"}, {"a", ""}} {
 		if got, err := Get(dir, other); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%q got %q, %v", other, got, err)
 		}
@@ -90,9 +89,6 @@ func TestKeep(t *testing.T) {
 	end()
 	if got, err := Get(dir, a); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after its end: %q, %v", got, err)
-	}
-	if err := Drop(dir, b); err != nil || files(t, dir) != 0 {
-		t.Errorf("%d files are left, %v", files(t, dir), err)
 	}
 }
 
@@ -103,7 +99,7 @@ func TestSameFile(t *testing.T) {
 	if err := Put(dir, a, 0, []string{"A=1"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(filepath.Join(dir, a.file()), filepath.Join(dir, b.file())); err != nil {
+	if err := os.Rename(filepath.Join(dir, file.Name(a.ID)), filepath.Join(dir, file.Name(b.ID))); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := Get(dir, b); !errors.Is(err, fs.ErrNotExist) {
@@ -143,7 +139,7 @@ func TestPlace(t *testing.T) {
 		}
 	}
 	disk := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(disk, folder), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(disk, file.Folder), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Get(disk, Container{"a", "/b"}); err == nil || errors.Is(err, fs.ErrNotExist) {

@@ -17,17 +17,18 @@ package pass
 import (
 	"syscall"
 
+	"github.com/oci-secrets/oci-secrets/hook/keep/file"
 	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 // What was read from the command line and from standard input, for the
 // packages that go on from here. Command is empty, and nothing was read, where
-// the command line is not one of the plain ones: hook, perhaps with --keep, or
-// precreate, and at most --config.
+// the command line is not one of the plain ones: hook or
+// precreate, at most --config, and for hook --keep.
 var (
 	Command string
 	Config  string
-	Keep    bool
+	Keep    string
 	Input   []byte
 )
 
@@ -43,13 +44,46 @@ func init() {
 	}
 	// What cannot be read is not a document either; package fast says so.
 	Input = readAll(syscall.Stdin)
-	if len(Input) > MaxInput || !asksNothing(Input, Command == "hook") {
+	if len(Input) > MaxInput {
+		return
+	}
+	if Command == "hook" && forget(Input) {
+		syscall.Exit(0)
+	}
+	if !asksNothing(Input, Command == "hook") {
 		return
 	}
 	if Command == "precreate" && !writeAll(syscall.Stdout, Input) {
 		syscall.Exit(1)
 	}
 	syscall.Exit(0)
+}
+
+// forget serves poststop, where state says so: it removes what was kept for the
+// container (package keep). A file that is not there, or cannot be removed, is no
+// reason to fail: runc reports a failed poststop hook as a failed delete, and
+// engines then keep what belongs to a container that is gone.
+func forget(state []byte) (done bool) {
+	var id string
+	_, err := jsontext.Scan(state, func(m jsontext.Member) {
+		if state[m.Value.Start] != '"' {
+			return
+		}
+		value, _ := jsontext.Unquote(m.Value.Of(state))
+		switch string(m.Key.Of(state)) {
+		case `"status"`:
+			done = value == "stopped"
+		case `"id"`:
+			id = value
+		}
+	})
+	if err != nil || !done {
+		return false
+	}
+	if Keep != "" {
+		_ = syscall.Unlink(Keep + "/" + file.Name(id))
+	}
+	return true
 }
 
 // asksNothing reports whether input, a config.json or a state, asks for
@@ -102,29 +136,34 @@ func simple(literal []byte, word string) bool {
 }
 
 // plain reads the command lines that are served here.
-func plain(args []string) (command, config string, keep, ok bool) {
+func plain(args []string) (command, config, keep string, ok bool) {
 	if len(args) < 2 || args[1] != "hook" && args[1] != "precreate" {
-		return "", "", false, false
+		return "", "", "", false
 	}
 	command, args = args[1], args[2:]
-	const flag = "--config"
-	for ; len(args) > 0; args = args[1:] {
-		switch a := args[0]; {
-		case a == "--keep" && command == "hook" && !keep: // spec.KeepFlag
-			keep = true
-			continue
-		case config != "":
-			return "", "", false, false
-		case len(a) > len(flag) && a[:len(flag)+1] == flag+"=":
-			config = a[len(flag)+1:]
-		case a == flag && len(args) > 1:
-			args = args[1:]
-			config = args[0]
+	for len(args) > 0 {
+		flag, value, attached := args[0], "", false
+		for i := range len(flag) {
+			if flag[i] == '=' {
+				flag, value, attached = flag[:i], flag[i+1:], true
+				break
+			}
+		}
+		args = args[1:]
+		if !attached && len(args) > 0 {
+			value, args = args[0], args[1:]
 		}
 		// What looks like a flag is left to the command line, which knows --help and
 		// a shell's question for completions.
-		if config == "" || config[0] == '-' {
-			return "", "", false, false
+		switch {
+		case value == "" || value[0] == '-':
+			return "", "", "", false
+		case flag == "--config" && config == "":
+			config = value
+		case flag == "--keep" && keep == "" && command == "hook": // spec.KeepFlag
+			keep = value
+		default:
+			return "", "", "", false
 		}
 	}
 	return command, config, keep, true

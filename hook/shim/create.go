@@ -131,7 +131,11 @@ func withHook(doc *spec.Doc, settings *config.Settings, stages ...string) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	return doc.WithHook(self, spec.HookArgs(config.ForHook(""), settings.Runtime.Exec == "on"), stages...)
+	keep := settings.StateDir
+	if settings.Runtime.Exec == "off" {
+		keep = ""
+	}
+	return doc.WithHook(self, spec.HookArgs(config.ForHook(""), keep), stages...)
 }
 
 // replaceFile puts b in the place of a file of the engine's, which has the same

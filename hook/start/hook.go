@@ -23,15 +23,11 @@ import (
 var handlers = []string{"run.oci.handler", "module.wasm.image/variant"}
 
 // Hook delivers to the container whose state a runtime wrote to the hook's
-// standard input. At poststop it forgets what was kept.
+// standard input. What there is to do at poststop package pass has done.
 func (s *Start) Hook(ctx context.Context, state []byte) error {
 	st, annotations, err := parseState(state)
-	if err != nil {
+	if err != nil || st.Status == specs.StateStopped {
 		return err
-	}
-	container := keep.Container{ID: st.ID, Bundle: st.Bundle}
-	if st.Status == specs.StateStopped {
-		return s.forget(ctx, container)
 	}
 	if len(annotations) == 0 { // a runtime may leave them out of the state
 		if annotations, err = bundleAnnotations(st.Bundle); err != nil {
@@ -46,7 +42,7 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 		return fault.New(fault.Delivery, "list the hook under createRuntime or prestart", "the container's program runs already: this is the poststart stage")
 	}
 	LockMemory() // a token may be in the settings
-	r, settings, deadline, err := s.open(ctx)
+	r, deadline, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,9 +64,9 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 		return err
 	}
 	env := resolver.Env(vars)
-	if s.Keep {
+	if s.Keep != "" {
 		// Without it exec asks the sources again; that is no reason to refuse.
-		if err := keep.Put(settings.StateDir, container, st.Pid, env); err != nil {
+		if err := keep.Put(s.Keep, keep.Container{ID: st.ID, Bundle: st.Bundle}, st.Pid, env); err != nil {
 			syslog.Error("container " + st.ID + ": its variables are not kept for exec: " + err.Error())
 		}
 	}
@@ -78,18 +74,6 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 		return nil
 	}
 	return tracer.Deliver(ctx, env)
-}
-
-// forget drops what was kept for a container that has ended.
-func (s *Start) forget(ctx context.Context, c keep.Container) error {
-	if !s.Keep {
-		return nil
-	}
-	settings, err := s.Settings(ctx)
-	if err != nil {
-		return err
-	}
-	return keep.Drop(settings.StateDir, c)
 }
 
 // Asked is what annotations ask for, of a container that the hook can deliver

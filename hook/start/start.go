@@ -27,14 +27,14 @@ var ErrVault = errors.New("the settings name a Vault")
 // Start is one start of a container.
 type Start struct {
 	Config    string             // path of the settings; "" for the usual places
-	Keep      bool               // keep what is delivered, for exec; see package keep
+	Keep      string             // the state directory where what is delivered is kept for exec; "" for not
 	OpenVault config.VaultOpener // nil: fail with ErrVault where it would be needed
 }
 
 // Resolve gives the variables that a container gets for what it asks. It ends
 // at the settings' deadline.
 func (s *Start) Resolve(ctx context.Context, asked spec.Asked) ([]resolver.Variable, error) {
-	r, _, deadline, err := s.open(ctx)
+	r, deadline, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -53,14 +53,15 @@ func (s *Start) Settings(ctx context.Context) (*config.Settings, error) {
 
 // open reads the settings, and no source yet. The deadline is that of all that
 // follows, up to the delivery; it began before the settings were read.
-func (s *Start) open(ctx context.Context) (r *resolver.Resolver, settings *config.Settings, deadline time.Time, err error) {
+func (s *Start) open(ctx context.Context) (r *resolver.Resolver, deadline time.Time, err error) {
 	begun := time.Now()
-	if settings, err = s.Settings(ctx); err != nil {
-		return nil, nil, time.Time{}, err
+	settings, err := s.Settings(ctx)
+	if err != nil {
+		return nil, time.Time{}, err
 	}
 	if settings.Vault != nil && s.OpenVault == nil {
-		return nil, nil, time.Time{}, ErrVault
+		return nil, time.Time{}, ErrVault
 	}
 	r, err = settings.Resolver(s.OpenVault)
-	return r, settings, begun.Add(settings.Deadline.Duration), err
+	return r, begun.Add(settings.Deadline.Duration), err
 }

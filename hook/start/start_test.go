@@ -33,7 +33,7 @@ func TestDeadline(t *testing.T) {
 	} {
 		s := &Start{Config: settings(t, text)}
 		begun := time.Now()
-		_, _, deadline, err := s.open(t.Context())
+		_, deadline, err := s.open(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ func newThrough(t *testing.T) *through {
 	x.hooked = rig.NewBundle(t, "", nil)
 	x.hooked.Annotate("secrets.oci/from", "db")
 	for _, stage := range []string{"prestart", "poststop"} {
-		x.hooked.Hook(t, stage, rig.Binary(t), "hook", "--keep", "--config", x.asking.Config)
+		x.hooked.Hook(t, stage, rig.Binary(t), "hook", "--keep", state, "--config", x.asking.Config)
 	}
 	x.silent = rig.NewBundle(t, "", nil)
 	for _, b := range []*rig.Bundle{x.asking, x.hooked, x.silent} {

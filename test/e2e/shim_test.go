@@ -35,7 +35,7 @@ func shimmed(t *testing.T, name, value string) (r *rig.Runtime, b *rig.Bundle, f
 func TestShim(t *testing.T) {
 	runtimes(t, func(t *testing.T, name string) {
 		canary := rig.Canary()
-		r, b, file, _ := shimmed(t, name, canary)
+		r, b, file, state := shimmed(t, name, canary)
 		b.Hook(t, "prestart", "/bin/true")
 		b.Hook(t, "poststop", "/bin/true")
 		b.Spec.Process.Env = append(b.Spec.Process.Env, "SECRET=default")
@@ -52,7 +52,7 @@ func TestShim(t *testing.T) {
 		if err := json.Unmarshal([]byte(read(t, config)), &spec); err != nil {
 			t.Fatal(err)
 		}
-		ours := specs.Hook{Path: rig.Binary(t), Args: []string{"oci-secrets", "hook", "--keep", "--config", b.Config}}
+		ours := specs.Hook{Path: rig.Binary(t), Args: []string{"oci-secrets", "hook", "--keep", state, "--config", b.Config}}
 		want := specs.Hooks{
 			Prestart: append(b.Spec.Hooks.Prestart, ours), Poststop: append(b.Spec.Hooks.Poststop, ours), //nolint:staticcheck // deprecated and everywhere
 		}
