@@ -85,8 +85,18 @@ func (s *shim) run(ctx context.Context, name string) error {
 // replace makes this process the real runtime.
 func (s *shim) replace(args []string) error {
 	// The name is a path, because crun runs as krun where it is called so.
-	err := syscall.Exec(s.real, append([]string{s.real}, args...), os.Environ())
+	err := syscall.Exec(s.real, append([]string{s.real}, args...), environ())
 	return fault.New(fault.Settings, "", "run the runtime %s: %w", s.real, err)
+}
+
+// environ is the environment as this process was given it. What is there twice,
+// and of which every program has its own opinion, os.Environ gives once.
+func environ() []string {
+	b, err := os.ReadFile("/proc/self/environ")
+	if err != nil || len(b) == 0 {
+		return os.Environ()
+	}
+	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 }
 
 // hide makes this process, which is about to hold values, unreadable for its
