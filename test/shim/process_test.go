@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/test/rig"
+)
+
+// unusual gives a process what few have, and each of which a program could
+// change for its successor without meaning to: Go raises the limit of open files
+// and sets up signals, and who holds secrets forbids core dumps. Go programs, of
+// which runc is one, take other signals than these as they like them.
+var unusual = []string{
+	"prlimit", "--nofile=500:1000", "--core=1024:2048", "--stack=4194304:8388608", "--memlock=65536:65536",
+	"nice", "-n", "3", "chrt", "--batch", "0",
+	"setpriv", "--no-new-privs", "--inh-caps", "-chown", "--pdeathsig", "TERM",
+	"env", "--block-signal=USR1,USR2", "--ignore-signal=HUP,INT",
+}
+
+// TestProcess compares what the real runtime is started as with what it is
+// started as by the shim: the process, with its environment, descriptors,
+// limits, signals, directory and arguments.
+func TestProcess(t *testing.T) {
+	mask := unix.Umask(0o027) // this process's, too: no test runs beside this one
+	defer unix.Umask(mask)
+	s := newSite(t, recorder(t))
+	bundle := func(annotations string) string {
+		dir := t.TempDir()
+		rig.WriteFile(t, filepath.Join(dir, "config.json"), `{"annotations": {`+annotations+`}, "process": {"env": []}}`, 0o644)
+		return dir
+	}
+	plain, asking := bundle(``), bundle(`"secrets.oci/from": "db"`)
+	// What systemd and others pass on begins at 3; what is above a gap must not
+	// move either.
+	listening, err := os.Open("/dev/zero")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []*os.File{listening, other, nil, nil, other}
+	s.env = append(s.env, "LISTEN_FDS=2", "LISTEN_PID=1", "A=first", "A=second", "NOTHING=", "without", "BYTES=\xff\xfe\n")
+
+	for name, args := range map[string][]string{
+		"create":          {"create", "--bundle", plain, "--preserve-fds", "2", "c"},
+		"create, asking":  {"create", "--bundle", asking, "--preserve-fds", "2", "c"},
+		"run, asking":     {"--root", s.dir, "run", "-b", asking, "c"},
+		"exec in nothing": {"--root", s.dir, "exec", "nothing", "true"},
+		"state":           {"state", "c"},
+		"no command":      {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := func(program string) record {
+				return s.start(t, files, slices.Concat(unusual, []string{program}, args)...)
+			}
+			direct, shimmed := start(s.real), start(s.shim)
+			if diff := cmp.Diff(direct, shimmed); diff != "" {
+				t.Error(diff)
+			}
+			for _, name := range []string{"descriptor 3", "descriptor 4", "descriptor 7", "environment", "limits", "status SigBlk", "status SigIgn"} {
+				if direct[name] == "" {
+					t.Errorf("the recorder says nothing of its %s", name)
+				}
+			}
+			if env := direct["environment"]; !strings.Contains(env, "\x00A=first\x00A=second\x00NOTHING=\x00without\x00") {
+				t.Errorf("the environment is not the unusual one: %q", env)
+			}
+		})
+	}
+	if b, err := os.ReadFile(filepath.Join(asking, "config.json")); err != nil || !strings.Contains(string(b), "prestart") {
+		t.Errorf("the hook is not in the bundle that asks: %v, %s", err, b)
+	}
+}
+
+// TestArguments passes command lines on, those of newer runtimes and broken
+// ones among them, which the real runtime understands or refuses.
+func TestArguments(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, recorder(t))
+	for _, args := range [][]string{
+		{"--version"},
+		{"-v"},
+		{"--help"},
+		{"features"},
+		{"--root=/r", "--log", "l", "--log-format", "json", "--debug", "--systemd-cgroup", "state", "c"},
+		{"--root", "create", "state", "c"},
+		{"--rootless=auto", "kill", "--all", "c", "KILL"},
+		{"delete", "--force", "c"},
+		{"start", "c"},
+		{"restore", "--image-path", "i", "-b", "b", "c"},
+		{"checkpoint", "--leave-running", "c"},
+		{"update", "--resources", "-", "c"},
+		{"events", "--stats", "c"},
+		{"list", "--format", "json"},
+		{"ps", "c", "-ef"},
+		{"spec", "--rootless"},
+		{"exec", "c", "create"},
+		{"--new-flag", "state", "c"},
+		{"--new-flag=x", "--another", "value", "create", "--newer", "c", "--newest=9007199254740993"},
+		{"create", "--bundle", "/nowhere", "c"},
+		{"create"},
+		{"run", "--bundle"},
+		{"exec"},
+		{"exec", "--process"},
+		{"exec", "-it", "c", "sh", "-c", "echo --process $0", "--env", "A=b"},
+		{"new-command", "--bundle", "b", "c"},
+		{""},
+		{"", "create"},
+		{"--"},
+		{"--", "create", "c"},
+		{"-"},
+		{"state", "\xff\xfe", "a\nb", " ", ""},
+		{"state", strings.Repeat("x", 100<<10)},
+	} {
+		t.Run(strings.Join(args, " ")[:min(40, len(strings.Join(args, " ")))], func(t *testing.T) {
+			got := s.start(t, nil, append([]string{s.shim}, args...)...)["arguments"]
+			want := strings.Join(append([]string{s.real}, args...), "\x00") + "\x00"
+			if got != want {
+				t.Errorf("got  %q\nwant %q", got, want)
+			}
+		})
+	}
+}
