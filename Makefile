@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/oci-secrets
 VAULT ?= yes
 
-.PHONY: build demo test bench fuzz lint setup clean
+.PHONY: build demo test conformance bench fuzz lint setup clean
 
 # One static binary. The tag leaves the Markdown parser out of urfave/cli, whose
 # initialisation every container would wait for.
@@ -28,6 +28,11 @@ setup:
 # What was true of those a while ago need not be true now: no cached results.
 test: build setup
 	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_TEST_LONG=1 $(GO) test -count 1 -timeout 30m ./...
+
+# runc's own integration suite, with the shim in runc's place. As root.
+conformance: build
+	test/setup/packages.sh conformance
+	test/conformance/run.sh
 
 # Prints the table of README.md.
 bench: build setup

@@ -3,9 +3,10 @@
 #
 # Installs the Debian packages whose programs are not there yet.
 #
-#   packages.sh demo    what the demo needs
-#   packages.sh test    what the tests and the benchmark need
-#   packages.sh lint    what the linters need
+#   packages.sh demo           what the demo needs
+#   packages.sh test           what the tests and the benchmark need
+#   packages.sh lint           what the linters need
+#   packages.sh conformance    what runc's integration suite needs
 set -euo pipefail
 
 # What is looked for, and the package that has it.
@@ -32,13 +33,22 @@ test=(
 	/usr/lib/python3/dist-packages/dotenv/main.py:python3-dotenv
 )
 lint=(shellcheck:shellcheck)
+conformance=(
+	"${demo[@]}"
+	bats:bats
+	/bin/busybox:busybox-static
+	gawk:gawk
+	ip:iproute2
+	jq:jq
+)
 
 case ${1-} in
 demo) wanted=("${demo[@]}") ;;
 test) wanted=("${test[@]}") ;;
 lint) wanted=("${lint[@]}") ;;
+conformance) wanted=("${conformance[@]}") ;;
 *)
-	echo "usage: $0 demo|test|lint" >&2
+	echo "usage: $0 demo|test|lint|conformance" >&2
 	exit 2
 	;;
 esac
