@@ -34,7 +34,7 @@ cached() {
 		if [[ ! -x $program ]]; then
 			echo "building $name into $dir (once)" >&2
 			if ! "$build" "$program.$$" 9>&- >&2; then
-				rm -f "$program.$$"
+				rm -rf "$program.$$"*
 				return 1
 			fi
 			mv "$program.$$" "$program"

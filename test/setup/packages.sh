@@ -30,6 +30,7 @@ test=(
 	/bin/busybox:busybox-static
 	curl:curl
 	setpriv:util-linux
+	ps:procps
 	/usr/lib/python3/dist-packages/dotenv/main.py:python3-dotenv
 )
 lint=(shellcheck:shellcheck)

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Unpacks Docker 20.10 and its containerd, which are Debian 12's, into a directory
+# and prints its path; with --path it prints where it is or would be. Nothing is
+# installed on the host: a daemon of its own would start.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+. test/setup/cached.bash
+
+packages=(docker.io=20.10.* containerd=1.6.* libdevmapper1.02.1)
+
+download() {
+	apt-get download -qq -o APT::Sandbox::User=root "${packages[@]}"
+}
+
+unpack() {
+	mkdir "$1" "$1.debs" &&
+		(cd "$1.debs" && { download 2>/dev/null || { apt-get update -qq && download; }; }) &&
+		for deb in "$1.debs"/*.deb; do dpkg-deb -x "$deb" "$1" || return; done &&
+		rm -r "$1.debs"
+}
+
+cached docker20 "${packages[*]}" unpack "$@"
