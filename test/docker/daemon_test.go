@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/oci-secrets/oci-secrets/test/rig"
+)
+
+// namespaces is the first process of a docker's namespaces. It hands the signal
+// to end on to dockerd, and reaps what containers leave to it.
+const namespaces = `
+set -e
+mount --make-rprivate /
+mount -t proc proc /proc
+for d in /run /dev/shm; do mount -t tmpfs -o mode=755 tmpfs $d; done
+"$@" &
+trap 'kill $!' TERM
+wait $! || :
+wait $!
+`
+
+// daemon is a dockerd and all that it starts.
+type daemon struct {
+	engine
+	dir      string
+	settings map[string]any // daemon.json
+	env      []string
+	first    *exec.Cmd // the first process of the namespaces
+	ended    chan struct{}
+}
+
+// start starts a dockerd in dir, with the settings and, for itself and the
+// runtimes, the environment given. It is stopped at the test's end.
+func (e engine) start(t *testing.T, dir string, settings map[string]any, env ...string) *daemon {
+	t.Helper()
+	d := &daemon{engine: e, dir: dir, settings: maps.Clone(settings), env: e.environment(env...)}
+	maps.Copy(d.settings, e.settings)
+	maps.Copy(d.settings, map[string]any{
+		"data-root": dir + "/data", "exec-root": dir + "/exec", "pidfile": dir + "/pid", "hosts": []string{d.host()},
+		"bridge": "none", "iptables": false, "ip6tables": false, "userland-proxy": false, "debug": true,
+		"cgroup-parent": "/" + filepath.Base(base),
+	})
+	t.Cleanup(func() { d.stop(t) })
+	d.launch(t)
+	return d
+}
+
+func (d *daemon) host() string { return "unix://" + d.dir + "/socket" }
+
+// launch starts the daemon and waits until it answers.
+func (d *daemon) launch(t *testing.T) {
+	t.Helper()
+	d.configure(t)
+	log, err := os.OpenFile(d.dir+"/log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	d.first = exec.Command("sh", "-c", namespaces, "sh", d.program(t, "dockerd"), "--config-file", d.dir+"/daemon.json")
+	d.first.Env = d.env
+	d.first.Stdout, d.first.Stderr = log, log
+	d.first.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	d.ended = make(chan struct{})
+	started := make(chan error)
+	go func() {
+		// The kernel kills it when the thread that started it ends.
+		runtime.LockOSThread()
+		defer close(d.ended)
+		err := d.first.Start()
+		started <- err
+		if err == nil {
+			_ = d.first.Wait() // what it has to say is in the log
+		}
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	rig.Eventually(t, "dockerd listens", func() bool {
+		if !d.runs() {
+			t.Fatalf("dockerd ended\n%s", d.log(t))
+		}
+		_, err := os.Stat(d.dir + "/socket")
+		return err == nil
+	})
+	d.must(t, "version") // which it answers when it is ready
+}
+
+// configure writes daemon.json.
+func (d *daemon) configure(t *testing.T) {
+	t.Helper()
+	text, err := json.Marshal(d.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rig.WriteFile(t, d.dir+"/daemon.json", string(text), 0o644)
+}
+
+// reload lets the daemon read daemon.json again.
+func (d *daemon) reload(t *testing.T) {
+	t.Helper()
+	d.configure(t)
+	since := now()
+	for _, pid := range d.processes() {
+		if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(comm) == "dockerd\n" {
+			if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	d.event(t, "--since", since, "--filter", "type=daemon", "--filter", "event=reload")
+}
+
+func (d *daemon) runs() bool {
+	select {
+	case <-d.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// log is what the daemons said.
+func (d *daemon) log(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(d.dir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// stop removes all containers, and fails where a process of one is left. Then
+// it ends the daemon.
+func (d *daemon) stop(t *testing.T) {
+	t.Helper()
+	if d.first == nil || !d.runs() {
+		return
+	}
+	// The test's context has ended by now.
+	const remove = `ids=$("$1" ps --all --quiet) && if [ "$ids" ]; then "$1" rm --force --volumes $ids; fi`
+	cmd := exec.Command("timeout", "60", "sh", "-c", remove, "sh", d.program(t, "docker"))
+	cmd.Env = d.client()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("remove the containers: %v\n%s", err, out)
+	}
+	var left []string
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if left = d.left(); len(left) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("processes of containers are left: %q\n%s", left, d.log(t))
+			break
+		}
+	}
+	d.end(t)
+}
+
+// end ends the daemon, and with its namespaces all that is in them.
+func (d *daemon) end(t *testing.T) {
+	t.Helper()
+	_ = d.first.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-d.ended:
+	case <-time.After(time.Minute):
+		t.Errorf("dockerd does not end\n%s", d.log(t))
+		_ = d.first.Process.Kill()
+		<-d.ended
+	}
+}
+
+// processes are those that run in the namespaces, but for the first. All of
+// them are its descendants.
+func (d *daemon) processes() []int { return descendants(d.first.Process.Pid) }
+
+func descendants(pid int) (found []int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, file := range files {
+		children, _ := os.ReadFile(file)
+		for _, c := range strings.Fields(string(children)) {
+			child, err := strconv.Atoi(c)
+			if err == nil && rig.Alive(child) {
+				found = append(found, child)
+			}
+			found = append(found, descendants(child)...)
+		}
+	}
+	return found
+}
+
+// left are the command lines of all processes but the daemons.
+func (d *daemon) left() (left []string) {
+	for _, pid := range d.processes() {
+		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		line := strings.ReplaceAll(string(cmdline), "\x00", " ")
+		program, _, _ := strings.Cut(line, " ")
+		if name := filepath.Base(program); name != "dockerd" && name != "containerd" {
+			left = append(left, line)
+		}
+	}
+	return left
+}
+
+// inside is a path as the engine sees it.
+func (d *daemon) inside(path string) string {
+	return fmt.Sprintf("/proc/%d/root%s", d.first.Process.Pid, path)
+}

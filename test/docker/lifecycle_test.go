@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package docker
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/oci-secrets/oci-secrets/test/rig"
+)
+
+func version(v string) secrets { return secrets{"db": {"DB_VERSION": v}} }
+
+// Every start of a container asks anew, so a rotated value is there after it.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, docker29(t), version("1"), nil)
+	wantVar(t, s.up(t, "web", from("db")).Env, "DB_VERSION", "1")
+
+	s.have(t, version("2"))
+	s.must(t, "restart", "web")
+	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
+	wantVar(t, s.exec(t).Env, "DB_VERSION", "2")
+
+	s.must(t, "stop", "web")
+	s.have(t, version("3"))
+	s.must(t, "start", "web")
+	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "3")
+
+	s.have(t, secrets{})
+	if r := s.docker(t, "restart", "web"); r.Code != 1 || s.state(t, "web", "Running") != "false" {
+		t.Errorf("it restarted without its secret: exit code %d\n%s", r.Code, r.Stderr)
+	}
+	if _, err := os.Stat(s.vol + "/web"); err == nil {
+		t.Error("the program ran without its secret")
+	}
+
+	s.have(t, version("4"))
+	s.must(t, "start", "web")
+	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "4")
+}
+
+// A created container of docker's has no process yet, and starts with the
+// values of that moment.
+func TestStartLater(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, docker29(t), version("1"), nil)
+	s.must(t, append(s.args("create", "--name", "web", from("db")), waiting("web")...)...)
+	s.have(t, version("2"))
+	s.must(t, "start", "web")
+	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
+}
+
+// After the host has started again, /run is empty, and docker starts the containers
+// that it is to restart: with the values of now, or not at all.
+func TestReboot(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, docker29(t), secrets{"db": {"DB_VERSION": "1"}, "gone": {"GONE": "1"}}, nil)
+	s.up(t, "web", "--restart", "always", from("db"))
+	s.up(t, "bare", "--restart", "always", from("gone"))
+	s.have(t, version("2"))
+	s.end(t)
+	s.launch(t)
+	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
+	wantVar(t, s.exec(t).Env, "DB_VERSION", "2")
+	if s.state(t, "bare", "Running") != "false" {
+		t.Error("it runs without its secret")
+	}
+	if _, err := os.Stat(s.vol + "/bare"); err == nil {
+		t.Error("the program ran without its secret")
+	}
+}
+
+// A container that docker restarts by itself asks anew, too.
+func TestRestartPolicy(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, docker29(t), version("1"), nil)
+	wantVar(t, s.up(t, "web", "--restart", "always", from("db")).Env, "DB_VERSION", "1")
+	s.have(t, version("2"))
+	s.must(t, "exec", "web", "sh", "-c", "kill 1")
+	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
+}
+
+// A mistake in the settings, or a secret that is gone, keeps nobody from ending a
+// container.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, docker29(t), version("1"), nil)
+	for _, name := range []string{"stopped", "killed", "removed"} {
+		s.up(t, name, from("db"))
+	}
+	s.have(t, secrets{})
+	rig.WriteFile(t, s.config, "[dict\n", 0o600)
+	s.must(t, "stop", "stopped")
+	s.must(t, "kill", "killed")
+	s.must(t, "rm", "--force", "removed")
+	for _, name := range []string{"stopped", "killed"} {
+		if status := s.state(t, name, "Status"); status != "exited" {
+			t.Errorf("the container %s is %s", name, status)
+		}
+	}
+}
+
+// Docker learns of a runtime when it is told to read its settings again, and
+// forgets it only when it starts again. It refuses a container whose runtime is
+// gone, so taking the shim away starts nothing without its secrets.
+func TestInstallation(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, docker29(t), version("1"), nil)
+	runtimes := s.settings["runtimes"]
+	refused := func(args []string, code int, why string) {
+		t.Helper()
+		r := s.docker(t, args...)
+		if r.Code != code || !strings.Contains(r.Stderr, why) {
+			t.Errorf("%q: exit code %d, want %d and %q\n%s", args, r.Code, code, why, r.Stderr)
+		}
+	}
+	run := append(append(s.args("run", "--rm"), from("db")), image)
+
+	s.end(t)
+	delete(s.settings, "runtimes")
+	s.launch(t)
+	refused(run, 125, "unknown or invalid runtime name: oci-secrets")
+	s.settings["runtimes"] = runtimes
+	s.reload(t)
+	wantVar(t, s.up(t, "web", from("db")).Env, "DB_VERSION", "1")
+	s.must(t, "stop", "web")
+
+	delete(s.settings, "runtimes")
+	s.reload(t)
+	wantVar(t, s.run(t, from("db")).Env, "DB_VERSION", "1")
+	if err := os.Remove(s.binary); err != nil {
+		t.Fatal(err)
+	}
+	start := []string{"start", "web"}
+	refused(start, 1, "fork/exec "+s.binary+": no such file or directory")
+	s.end(t)
+	s.launch(t)
+	refused(start, 1, "unknown or invalid runtime name: oci-secrets")
+	if _, err := os.Stat(s.vol + "/web"); err == nil {
+		t.Error("the program ran without its secret")
+	}
+}
