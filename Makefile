@@ -4,12 +4,48 @@ GO    ?= go
 BIN   := bin/oci-secrets
 VAULT ?= yes
 
-.PHONY: build demo test conformance bench fuzz lint setup clean
+PREFIX ?= /usr/local
+
+.PHONY: build man install uninstall package demo test conformance bench fuzz lint setup clean
+.DELETE_ON_ERROR:
 
 # One static binary. The tag leaves the Markdown parser out of urfave/cli, whose
 # initialisation every container would wait for.
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -tags urfave_cli_no_docs -ldflags '-s -w' -o $(BIN) ./hook
+
+# The manual pages.
+MAN := $(patsubst docs/man/%.md,bin/man/%,$(wildcard docs/man/*.md))
+man: $(MAN)
+bin/man/%: docs/man/%.md go.mod
+	@mkdir -p $(@D)
+	$(GO) tool go-md2man -in $< -out $@
+
+# The shells' completion, of which this machine's binary knows.
+COMPLETION := $(addprefix bin/completion/,bash zsh fish)
+bin/completion/%: hook/completion.go
+	@mkdir -p $(@D)
+	GOARCH= CGO_ENABLED=0 $(GO) run -tags urfave_cli_no_docs ./hook completion $* >$@
+
+bin/NOTICE: go.mod go.sum install/notice.sh
+	@mkdir -p $(@D)
+	install/notice.sh >$@
+
+# Builds only what is older than its source: root may have no Go.
+$(BIN): $(shell find hook install resolver spec -name '*.go' -o -name VERSION) go.mod go.sum
+	$(MAKE) build
+
+# Below $(DESTDIR)$(PREFIX). What an operator has in /etc/oci-secrets is left alone,
+# and nothing is removed while an engine is told to run it.
+export DESTDIR PREFIX ZSHDIR
+install: $(BIN) $(MAN) $(COMPLETION) bin/NOTICE
+	install/tree.sh install
+uninstall:
+	install/tree.sh uninstall
+
+# A deb and an rpm in bin/package, for $$GOARCH.
+package: build $(MAN) $(COMPLETION) bin/NOTICE
+	install/package.sh
 
 # Runs a container with secrets from a dict, a .env file and a real Vault.
 # `make demo VAULT=no` leaves Vault out, which takes minutes to build once.

@@ -59,4 +59,7 @@ require (
 	golang.org/x/tools v0.51.0 // indirect
 )
 
-tool github.com/opencontainers/runc
+tool (
+	github.com/cpuguy83/go-md2man/v2
+	github.com/opencontainers/runc
+)

@@ -5,7 +5,7 @@
 # where it is or would be. The tools are no dependencies of the module: theirs
 # are many, and would be in everybody's go.sum.
 #
-#   tool.sh golangci-lint|govulncheck [--path]
+#   tool.sh golangci-lint|govulncheck|nfpm [--path]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . test/setup/cached.bash
@@ -13,8 +13,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 case ${1-} in
 golangci-lint) package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint version=v2.15.0 ;;
 govulncheck) package=golang.org/x/vuln/cmd/govulncheck version=v1.9.0 ;;
+nfpm) package=github.com/goreleaser/nfpm/v2/cmd/nfpm version=v2.45.2 ;;
 *)
-	echo "usage: $0 golangci-lint|govulncheck [--path]" >&2
+	echo "usage: $0 golangci-lint|govulncheck|nfpm [--path]" >&2
 	exit 2
 	;;
 esac

@@ -1,0 +1,70 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Puts what `make` built where it is used, or takes it out again:
+#
+#   [DESTDIR=D] [PREFIX=/usr/local] [ZSHDIR=DIRECTORY] tree.sh install|uninstall
+#
+# Each file is complete before it gets its name, the binary too: podman starts a
+# container without its secrets in a moment in which its hook is missing.
+# uninstall removes these files and the one directory that is ours alone. What an
+# operator has in /etc/oci-secrets is nobody else's.
+set -eu
+umask 022
+cd "$(dirname "$0")/.."
+
+prefix=${PREFIX:-/usr/local}
+top=${DESTDIR-}$prefix
+zsh=${ZSHDIR:-share/zsh/site-functions}
+units=lib/systemd/system
+doc=share/doc/oci-secrets
+
+# files calls $1 with the mode, the source and the place of each.
+files() {
+	"$1" 0755 bin/oci-secrets bin/oci-secrets
+	for page in docs/man/*.md; do
+		page=$(basename "$page" .md)
+		"$1" 0644 "bin/man/$page" "share/man/man${page##*.}/$page"
+	done
+	"$1" 0644 bin/completion/bash share/bash-completion/completions/oci-secrets
+	"$1" 0644 bin/completion/zsh "$zsh/_oci-secrets"
+	"$1" 0644 bin/completion/fish share/fish/vendor_completions.d/oci-secrets.fish
+	"$1" 0644 install/systemd/oci-secrets-nri.service "$units/oci-secrets-nri.service"
+	"$1" 0644 install/systemd/oci-secrets-guard.service "$units/oci-secrets-guard.service"
+	"$1" 0644 install/example/config.toml "$doc/examples/config.toml"
+	for text in README.md SECURITY.md CHANGELOG.md LICENSE bin/NOTICE; do
+		"$1" 0644 "$text" "$doc/${text##*/}"
+	done
+}
+
+put() {
+	install -D -m "$1" "$2" "$top/$3.new"
+	case $3 in
+	"$units"/*) sed -i "s|/usr/bin/|$prefix/bin/|" "$top/$3.new" ;;
+	esac
+	mv -f "$top/$3.new" "$top/$3"
+}
+
+take() { rm -f "$top/$3"; }
+
+case ${1-} in
+install)
+	files put
+	ln -sf oci-secrets "$top/bin/oci-secrets-runtime.new"
+	mv -fT "$top/bin/oci-secrets-runtime.new" "$top/bin/oci-secrets-runtime"
+	;;
+uninstall)
+	if [ -z "${DESTDIR-}" ]; then
+		PREFIX=$prefix sh install/package/preremove.sh remove
+	fi
+	rm -f "$top/bin/oci-secrets-runtime"
+	files take
+	for dir in "$doc/examples" "$doc"; do
+		[ ! -d "$top/$dir" ] || rmdir --ignore-fail-on-non-empty "$top/$dir"
+	done
+	;;
+*)
+	echo "usage: $0 install|uninstall" >&2
+	exit 2
+	;;
+esac
