@@ -51,9 +51,9 @@ look 'oci-secrets uninstall crio' /etc/crio/crio.conf /etc/crio/crio.conf.d/*
 look 'systemctl disable --now oci-secrets-nri oci-secrets-guard' /etc/systemd/system/*.wants/oci-secrets-*.service
 while IFS=: read -r user _ uid _ _ home _; do
 	[ "$uid" -ge 1000 ] || continue
-	look "oci-secrets uninstall --rootless podman, as $user" "$home"/.config/containers/oci-secrets/hooks.d/oci-secrets.json \
+	look "oci-secrets uninstall podman --rootless, as $user" "$home"/.config/containers/oci-secrets/hooks.d/oci-secrets.json \
 		"$home"/.config/containers/containers.conf.d/90-oci-secrets.conf
-	look "oci-secrets uninstall --rootless docker, as $user" "$home"/.config/docker/daemon.json
+	look "oci-secrets uninstall docker --rootless, as $user" "$home"/.config/docker/daemon.json
 done </etc/passwd
 
 [ -n "$told" ] || exit 0

@@ -7,6 +7,7 @@
 #   packages.sh test           what the tests and the benchmark need
 #   packages.sh lint           what the linters need
 #   packages.sh conformance    what runc's integration suite needs
+#   packages.sh package        what the tests of deb and rpm need
 set -euo pipefail
 
 # What is looked for, and the package that has it.
@@ -42,14 +43,22 @@ conformance=(
 	ip:iproute2
 	jq:jq
 )
+package=(
+	dpkg:dpkg
+	rpm:rpm
+	man:man-db
+	nsenter:util-linux
+	systemd-analyze:systemd
+)
 
 case ${1-} in
 demo) wanted=("${demo[@]}") ;;
 test) wanted=("${test[@]}") ;;
 lint) wanted=("${lint[@]}") ;;
 conformance) wanted=("${conformance[@]}") ;;
+package) wanted=("${package[@]}") ;;
 *)
-	echo "usage: $0 demo|test|lint|conformance" >&2
+	echo "usage: $0 demo|test|lint|conformance|package" >&2
 	exit 2
 	;;
 esac

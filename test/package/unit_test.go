@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package package_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-secrets/oci-secrets/test/rig"
+)
+
+var units = []string{"oci-secrets-nri.service", "oci-secrets-guard.service"}
+
+// TestUnits has both confined alike, and as narrowly as systemd knows how to say.
+func TestUnits(t *testing.T) {
+	analyze := "systemd-analyze"
+	if _, err := exec.LookPath(analyze); err != nil {
+		analyze = ""
+	}
+	var confined []string
+	for _, unit := range units {
+		path := filepath.Join(rig.Root(t), "install/systemd", unit)
+		_, rest, ok := strings.Cut(readFile(t, path), "\nCapabilityBoundingSet=\n")
+		if !ok {
+			t.Fatalf("%s keeps capabilities", unit)
+		}
+		confined = append(confined, rest)
+		if analyze == "" {
+			continue
+		}
+		r := rig.Run(t, analyze, "security", "--no-pager", "--offline=yes", "--threshold=10", path)
+		if r.Code != 0 {
+			t.Errorf("%s is more exposed than 1.0: %s%s", unit, r.Stdout, r.Stderr)
+		}
+	}
+	if diff := cmp.Diff(confined[0], confined[1]); diff != "" {
+		t.Error(diff)
+	}
+	if analyze == "" {
+		t.Skip("the rest of this test needs systemd-analyze, of Debian's systemd")
+	}
+}
