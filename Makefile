@@ -4,8 +4,6 @@ GO    ?= go
 BIN   := bin/oci-secrets
 VAULT ?= yes
 
-PREFIX ?= /usr/local
-
 .PHONY: build man install uninstall package demo test conformance bench fuzz lint setup clean
 .DELETE_ON_ERROR:
 
@@ -35,9 +33,9 @@ bin/NOTICE: go.mod go.sum install/notice.sh
 $(BIN): $(shell find hook install resolver spec -name '*.go' -o -name VERSION) go.mod go.sum
 	$(MAKE) build
 
-# Below $(DESTDIR)$(PREFIX). What an operator has in /etc/oci-secrets is left alone,
-# and nothing is removed while an engine is told to run it.
-export DESTDIR PREFIX ZSHDIR
+# Below $DESTDIR$PREFIX, of which the first is nothing and the second /usr/local.
+# What an operator has in /etc/oci-secrets is left alone, and nothing is removed
+# while an engine is told to run it.
 install: $(BIN) $(MAN) $(COMPLETION) bin/NOTICE
 	install/tree.sh install
 uninstall:

@@ -4,6 +4,7 @@ package package_test
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -138,5 +139,21 @@ func TestRunning(t *testing.T) {
 	r.must(t, "dpkg", "--no-triggers", "--remove", "oci-secrets")
 	if _, err := os.Stat(r.path("run/oci-secrets")); err == nil {
 		t.Error("/run/oci-secrets is still there")
+	}
+}
+
+// TestReproducible makes the packages again, from files of another time.
+func TestReproducible(t *testing.T) {
+	needTools(t)
+	for _, format := range []string{"deb", "rpm"} {
+		packages(t, format)
+	}
+	again := filepath.Join(rig.Root(t), "bin/package")
+	rig.MustRun(t, "sh", "-c", `cd "$1" && touch bin/* && make -s package >/dev/null`, "sh", rig.Root(t))
+	for _, format := range []string{"deb", "rpm"} {
+		first := packages(t, format)
+		if readFile(t, first) != readFile(t, filepath.Join(again, filepath.Base(first))) {
+			t.Errorf("the %s is another one", format)
+		}
 	}
 }

@@ -4,6 +4,7 @@ package package_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,16 +13,36 @@ import (
 	"github.com/oci-secrets/oci-secrets/test/rig"
 )
 
+// rpm is Debian's, which is not installed: copied to the root, where it finds its
+// own files, and keeps its database in memory.
+func rpm(t *testing.T, r *root) []string {
+	t.Helper()
+	set := filepath.Join(rig.Root(t), "test/setup/rpm.sh")
+	dir := strings.TrimSpace(rig.MustRun(t, set, "--path").Stdout)
+	if _, err := os.Stat(dir); err != nil {
+		t.Fatalf("%v: unpack it with %s", err, set)
+	}
+	rig.MustRun(t, "cp", "-r", dir, r.path("tmp/rpm"))
+	lib, err := filepath.Glob(r.path("tmp/rpm/usr/lib/*-linux-gnu"))
+	if err != nil || len(lib) != 1 {
+		t.Fatalf("its libraries: %q, %v", lib, err)
+	}
+	return []string{
+		"env", "LD_LIBRARY_PATH=/tmp/rpm/usr/lib/" + filepath.Base(lib[0]), "RPM_CONFIGDIR=/tmp/rpm/usr/lib/rpm",
+		"/tmp/rpm/usr/bin/rpm", "--dbpath", "/tmp/rpmdb",
+	}
+}
+
 // TestRPM has rpm install what dpkg does, with the same scripts. Debian's rpm
 // knows nothing of the programs that are installed, so it must not ask for them.
 func TestRPM(t *testing.T) {
-	needTools(t, "rpm", "unshare", "nsenter")
+	needTools(t, "unshare", "nsenter")
 	file := packages(t, "rpm")
 	r := newRoot(t)
 	rig.CopyFile(t, file, r.path("tmp/oci-secrets.rpm"), 0o644)
 	before := r.left(t)
+	rpm := rpm(t, r)
 
-	rpm := []string{"rpm", "--dbpath", "/tmp/rpm"} // no database of the machine
 	var got strings.Builder
 	const query = `[%{FILEMODES:perms} %{FILENAMES} -> %{FILELINKTOS}\n]`
 	for line := range strings.Lines(r.must(t, append(rpm, "--query", "--package", "--queryformat", query, "/tmp/oci-secrets.rpm")...).Stdout) {

@@ -45,7 +45,6 @@ conformance=(
 )
 package=(
 	dpkg:dpkg
-	rpm:rpm
 	man:man-db
 	nsenter:util-linux
 	systemd-analyze:systemd
