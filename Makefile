@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/oci-secrets
 VAULT ?= yes
 
-.PHONY: build man install uninstall package demo test conformance bench fuzz lint setup clean
+.PHONY: build man install uninstall package demo test test-engines conformance bench fuzz lint setup setup-engines clean
 .DELETE_ON_ERROR:
 
 # One static binary. The tag leaves the Markdown parser out of urfave/cli, whose
@@ -62,6 +62,23 @@ setup:
 # What was true of those a while ago need not be true now: no cached results.
 test: build setup
 	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_TEST_LONG=1 $(GO) test -count 1 -timeout 30m ./...
+
+# What the tests of engines need besides, of which docker and containerd take some
+# ten minutes to build once.
+setup-engines: setup
+	test/setup/packages.sh package
+	test/setup/containerd.sh
+	test/setup/crictl.sh
+	test/setup/dockerd.sh
+	test/setup/docker.sh
+	test/setup/docker20.sh
+	test/setup/tool.sh nfpm
+	test/setup/rpm.sh
+
+# The tests with docker and containerd and with packages, and runc's own suite
+# with the shim in runc's place. As root.
+test-engines: build setup-engines conformance
+	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_TEST_ENGINES=1 $(GO) test -count 1 -timeout 40m ./test/containerd ./test/docker ./test/package
 
 # runc's own integration suite, with the shim in runc's place. As root.
 conformance: build
