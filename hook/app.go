@@ -77,6 +77,8 @@ func newApp(stdout io.Writer) *cli.App {
 			startCommand("precreate", "podman's filter: config.json on standard input, amended on standard output",
 				"The values are then in config.json and in what podman keeps of it."),
 			explainCommand(),
+			installCommand(),
+			uninstallCommand(),
 			hookConfigCommand(),
 			completionCommand(),
 		},

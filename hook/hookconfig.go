@@ -3,14 +3,9 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
-
 	"github.com/urfave/cli/v2"
 
 	"github.com/oci-secrets/oci-secrets/hook/report"
-	"github.com/oci-secrets/oci-secrets/install"
-	"github.com/oci-secrets/oci-secrets/resolver/config"
 )
 
 func hookConfigCommand() *cli.Command {
@@ -40,27 +35,9 @@ func hookConfigCommand() *cli.Command {
 }
 
 func hookConfig(c *cli.Context) ([]byte, error) {
-	path := c.String("path")
-	if path == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, report.Usage("where this program is cannot be found out: name it with --path")
-		}
-		path = self
-	}
-	hook := install.Hook{}
-	for _, p := range []struct {
-		to   *string
-		from string
-	}{{&hook.Path, path}, {&hook.Config, config.ForHook(c.String("config"))}} {
-		if p.from == "" {
-			continue
-		}
-		abs, err := filepath.Abs(p.from)
-		if err != nil {
-			return nil, report.Usage("%q: give an absolute path", p.from)
-		}
-		*p.to = abs
+	hook, err := hookFor(c)
+	if err != nil {
+		return nil, err
 	}
 	if c.NArg() != 1 {
 		return nil, report.Usage("hook-config takes one engine, podman or runc (flags come before it)")

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 //
 //	fails CODE PROGRAM [ARGUMENT ...]   runs a program that must exit with CODE
 //
-// $BIN is the binary; it is on the path, too.
+// The condition root says that the tests run as root. $BIN is the binary; it is on the path, too.
 func TestScripts(t *testing.T) {
 	binary := rig.Binary(t)
 	testscript.Run(t, testscript.Params{
@@ -41,6 +42,12 @@ func TestScripts(t *testing.T) {
 			env.Setenv("BIN", binary)
 			env.Setenv("PATH", filepath.Dir(binary)+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			return nil
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "root" {
+				return false, fmt.Errorf("no condition %q", cond)
+			}
+			return os.Geteuid() == 0, nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fails": func(ts *testscript.TestScript, neg bool, args []string) {

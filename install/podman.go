@@ -2,7 +2,13 @@
 
 package install
 
-import specs "github.com/opencontainers/runtime-spec/specs-go"
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
 
 // hooksD is a file of podman's hooks directories (oci-hooks(5)).
 type hooksD struct {
@@ -42,4 +48,182 @@ func (h Hook) hooksD(command string, stages ...string) hooksD {
 	// case of its letters must reach the hook, which refuses it.
 	d.When.Annotations = map[string]string{`(?i)^secrets\.oci/`: ".*"}
 	return d
+}
+
+// podman is told by a drop-in of containers.conf, and by a file in a hooks
+// directory of our own: a file in one of the shared directories would be read
+// by other engines, too. The hook's file comes last.
+func (m *Machine) podman(o Options) (*engine, error) {
+	dropIn := m.etc("containers/containers.conf.d/90-oci-secrets.conf")
+	hooks := m.hooksDir()
+	hook, err := o.Hook.Podman()
+	if err != nil {
+		return nil, err
+	}
+	before, after, err := m.containersConf(dropIn)
+	if err != nil {
+		return nil, err
+	}
+	major, minor, ok := m.version([]string{"podman", "--version"})
+	if m.Run != nil && !ok {
+		return nil, notHere("podman")
+	}
+	if m.Rootless() && slices.Contains(hooksDirs(before), systemHooks) {
+		return nil, refuse("use it, or uninstall there first", "the system's containers.conf has the hook for every user already, and twice it would not work")
+	}
+	appends := ok && (major > 4 || major == 4 && minor >= 8)
+	e := &engine{name: "podman", files: []file{
+		{path: dropIn, with: func(text []byte) ([]byte, error) {
+			if err := checkLater(after, hooks, o.Default); err != nil {
+				return nil, err
+			}
+			conf, err := decode(text)
+			if err != nil {
+				return nil, err
+			}
+			engine := "[engine]\nhooks_dir = "
+			if appends {
+				engine += "[" + quoteTOML(hooks) + ", {append=true}]\n"
+			} else { // a list replaces those that are read before it
+				engine += listTOML(append(hooksDirs(before), hooks)) + "\n"
+			}
+			if o.Default || table(conf, "engine")["runtime"] == runtimeName {
+				engine += "runtime = " + quoteTOML(runtimeName) + "\n"
+			}
+			engine += "[engine.runtimes]\n" + runtimeName + " = " + listTOML([]string{o.Hook.shim()}) + "\n"
+			return withBlock(text, engine)
+		}, without: withoutBlock},
+		{path: filepath.Join(hooks, "oci-secrets.json"), with: func([]byte) ([]byte, error) { return hook, nil },
+			without: func([]byte, []byte) ([]byte, error) { return nil, nil }},
+	}}
+	return e, nil
+}
+
+const systemHooks = "/etc/oci-secrets/hooks.d"
+
+// hooksDir is the hooks directory of our own. A user's is not in
+// ~/.config/oci-secrets: where that is there, settings are looked for in it and
+// no longer in /etc/oci-secrets.
+func (m *Machine) hooksDir() string {
+	if m.Rootless() {
+		return filepath.Join(m.Config, "containers/oci-secrets/hooks.d")
+	}
+	return systemHooks
+}
+
+// conf is a containers.conf that was read.
+type conf struct {
+	path string
+	keys map[string]any // of [engine]
+}
+
+// containersConf reads the files that podman reads before and after the drop-in
+// (containers.conf(5)).
+func (m *Machine) containersConf(dropIn string) (before, after []conf, err error) {
+	dirs := []string{"/usr/share/containers", "/etc/containers"}
+	if m.Rootless() {
+		dirs = append(dirs, m.etc("containers"))
+	}
+	var paths []string
+	for _, dir := range dirs {
+		paths = append(paths, dir+"/containers.conf")
+		real, err := m.real(dir + "/containers.conf.d")
+		if err != nil {
+			return nil, nil, err
+		}
+		more, _ := filepath.Glob(real + "/*.conf")
+		more = append(more, filepath.Join(real, baseOf(dropIn))) // as if it were there
+		slices.Sort(more)
+		for _, path := range slices.Compact(more) {
+			paths = append(paths, filepath.Join(dir, "containers.conf.d", baseOf(path)))
+		}
+	}
+	at := slices.Index(paths, dropIn)
+	for i, path := range paths {
+		if path == dropIn {
+			continue
+		}
+		text, err := m.read(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		all, err := decode(text)
+		if err != nil {
+			return nil, nil, refuse("", "%s: %w", m.Root+path, err)
+		}
+		c := conf{path, table(all, "engine")}
+		if i < at {
+			before = append(before, c)
+		} else {
+			after = append(after, c)
+		}
+	}
+	return before, after, nil
+}
+
+// hooksDirs are the hooks directories that podman reads without ours.
+func hooksDirs(files []conf) []string {
+	dirs := []string{"/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d"}
+	for _, f := range files {
+		list, ok := f.keys["hooks_dir"].([]any)
+		if !ok {
+			continue
+		}
+		if !appended(list) {
+			dirs = nil
+		}
+		for _, v := range list {
+			if dir, ok := v.(string); ok && !slices.Contains(dirs, dir) {
+				dirs = append(dirs, dir)
+			}
+		}
+	}
+	return dirs
+}
+
+// appended says that a list is added to what was read before it.
+func appended(list []any) bool {
+	for _, v := range list {
+		if attributes, ok := v.(map[string]any); ok {
+			return attributes["append"] == true
+		}
+	}
+	return false
+}
+
+// checkLater refuses where a file that is read after ours has the last word.
+func checkLater(files []conf, hooks string, setDefault bool) error {
+	for _, f := range files {
+		list, ok := f.keys["hooks_dir"].([]any)
+		if ok && !appended(list) && !slices.Contains(list, any(hooks)) {
+			return refuse("add "+quoteTOML(hooks)+" to its hooks_dir", "%s is read later, and has a hooks_dir of its own", f.path)
+		}
+		if name, ok := f.keys["runtime"]; ok && setDefault && name != runtimeName {
+			return refuse("take it out there", "%s is read later, and sets the runtime", f.path)
+		}
+	}
+	return nil
+}
+
+// podmanUsers are the containers that have asked for secrets, or were made for
+// the shim.
+func (m *Machine) podmanUsers() ([]string, error) {
+	out, err := m.Run("podman", "ps", "--all", "--quiet", "--no-trunc")
+	if err != nil {
+		return nil, err
+	}
+	ids := strings.Fields(out)
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	out, err = m.Run(append([]string{"podman", "inspect", "--type", "container", "--format",
+		"{{.Name}} {{.OCIRuntime}} {{json .Config.Annotations}}"}, ids...)...)
+	var users []string
+	for line := range strings.Lines(out) {
+		name, rest, _ := strings.Cut(line, " ")
+		if strings.HasPrefix(rest, runtimeName+" ") || strings.Contains(strings.ToLower(rest), `"secrets.oci/`) {
+			users = append(users, name)
+		}
+	}
+	return users, err
 }

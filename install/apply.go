@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+)
+
+func dirOf(path string) string  { return filepath.Dir(path) }
+func baseOf(path string) string { return filepath.Base(path) }
+
+// backupOf is where the file is kept as it was before us.
+func backupOf(path string) string { return path + ".before-oci-secrets" }
+
+// Apply makes the changes in their order; each file is replaced at once. If one
+// cannot be made, those before it are taken back.
+func (p *Plan) Apply() error {
+	if len(p.Changes) == 0 {
+		return nil
+	}
+	if !p.remove {
+		if err := p.makeDirectories(); err != nil {
+			return err
+		}
+	}
+	for i, c := range p.Changes {
+		err := c.apply()
+		if err == nil {
+			continue
+		}
+		err = refuse("", "%s: %w", c.Path, err)
+		for _, done := range slices.Backward(p.Changes[:i]) {
+			if back := done.revert(); back != nil {
+				err = errors.Join(err, refuse("", "%s: could not be put back: %w", done.Path, back))
+			}
+		}
+		return errors.Join(err, p.removeDirectories())
+	}
+	if p.remove {
+		return p.removeDirectories()
+	}
+	return nil
+}
+
+// apply makes one change, of a file that is still as the plan saw it.
+func (c *Change) apply() error {
+	now, err := c.read()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(now, c.Before) {
+		return errors.New("somebody else changes it at the same time")
+	}
+	switch {
+	case c.backup == restore:
+		return os.Rename(backupOf(c.real), c.real)
+	case c.After == nil:
+		err = os.Remove(c.real)
+	case c.link:
+		err = c.writeLink()
+	default:
+		err = c.write()
+	}
+	if err == nil && c.backup == discard {
+		err = os.Remove(backupOf(c.real))
+	}
+	return err
+}
+
+// revert takes a change back that was made.
+func (c *Change) revert() error {
+	back := Change{Path: c.Path, Before: c.After, After: c.Before, real: c.real, link: c.link}
+	if c.backup == create {
+		back.backup = restore
+	}
+	return back.apply()
+}
+
+// write puts a new file in the place of the old one: the same mode and owner,
+// whole or not at all, also where the machine stops in between. Where the file
+// is to be kept, it stays as it is under the backup's name.
+func (c *Change) write() (err error) {
+	mode, uid, gid := fs.FileMode(0o644), -1, -1
+	if info, err := os.Stat(c.real); err == nil {
+		mode = info.Mode().Perm()
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			uid, gid = int(st.Uid), int(st.Gid)
+		}
+	}
+	dir := dirOf(c.real)
+	f, err := os.CreateTemp(dir, ".oci-secrets-*") // no engine reads such a name
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(c.After)
+	if err == nil && uid >= 0 {
+		err = f.Chown(uid, gid)
+	}
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if c.backup == create {
+		if err := os.Remove(backupOf(c.real)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := os.Link(c.real, backupOf(c.real)); err != nil {
+			return fmt.Errorf("keep it as it was: %w", err)
+		}
+	}
+	if err := os.Rename(f.Name(), c.real); err != nil {
+		return err
+	}
+	return syncDirectory(dir)
+}
+
+func (c *Change) writeLink() error {
+	temp := filepath.Join(dirOf(c.real), ".oci-secrets-link")
+	_ = os.Remove(temp) // of a run that was cut off
+	if err := os.Symlink(string(c.After), temp); err != nil {
+		return err
+	}
+	return os.Rename(temp, c.real)
+}
+
+func syncDirectory(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

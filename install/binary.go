@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Shim is the name by which the binary is the runtime shim.
+const Shim = "oci-secrets-runtime"
+
+// shim is the path of the shim, which stands beside the binary.
+func (h Hook) shim() string { return filepath.Join(filepath.Dir(h.Path), Shim) }
+
+// checkBinary refuses a binary that is not there, or that somebody else could
+// replace: engines run it as root, or as the user. Nothing is written before.
+func (m *Machine) checkBinary(path string) error {
+	if !filepath.IsAbs(path) {
+		return refuse("", "%s is not an absolute path", path)
+	}
+	real, err := m.real(path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(real)
+	switch {
+	case err != nil:
+		return refuse("put the binary there first; containers would start without their secrets", "%s: the binary is not there", m.Root+path)
+	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+		return refuse("chmod 0755 "+real, "%s is not a program", real)
+	}
+	top := filepath.Clean("/" + m.Root)
+	for at := real; ; at = filepath.Dir(at) {
+		if err := onlyOwn(at); err != nil {
+			return err
+		}
+		if at == top || at == "/" {
+			return nil
+		}
+	}
+}
+
+// checkShim refuses a shim that is missing or is another program.
+func (m *Machine) checkShim(h Hook) error {
+	binary, err := m.real(h.Path)
+	if err != nil {
+		return err
+	}
+	hint := "ln -s " + filepath.Base(h.Path) + " " + m.Root + h.shim()
+	shim, err := m.real(h.shim())
+	if err != nil {
+		return err
+	}
+	a, err := os.Stat(shim)
+	if err != nil {
+		return refuse(hint, "%s, the runtime shim, is not there", m.Root+h.shim())
+	}
+	if b, err := os.Stat(binary); err != nil || !os.SameFile(a, b) {
+		return refuse(hint, "%s is another program than %s", m.Root+h.shim(), m.Root+h.Path)
+	}
+	return nil
+}
+
+// onlyOwn refuses a file or directory that others than root and whoever installs
+// can write or replace. In a directory with the sticky bit
+// nobody replaces what is another's.
+func onlyOwn(path string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return refuse("", "%s: %w", path, err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return refuse("", "%s: its owner is not known", path)
+	}
+	if st.Uid != 0 && st.Uid != uint32(os.Geteuid()) {
+		return refuse("chown root "+path, "%s belongs to uid %d, who could replace the binary", path, st.Uid)
+	}
+	sticky := info.IsDir() && info.Mode()&fs.ModeSticky != 0
+	if mode := info.Mode().Perm(); mode&0o022 != 0 && !sticky {
+		return refuse("chmod go-w "+path, "%s has mode %04o, so others could replace the binary", path, mode)
+	}
+	return nil
+}
