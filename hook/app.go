@@ -79,6 +79,8 @@ func newApp(stdout io.Writer) *cli.App {
 			explainCommand(),
 			installCommand(),
 			uninstallCommand(),
+			verifyCommand(),
+			probeCommand(),
 			hookConfigCommand(),
 			completionCommand(),
 		},

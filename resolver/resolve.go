@@ -42,6 +42,7 @@ func (v Variable) origin() string {
 type Resolver struct {
 	Chain      Chain             // where plain names are looked up
 	Pinned     map[string]Source // where names with a scheme are looked up
+	Reserved   map[string]Source // where plain names with such a beginning are looked up, and nowhere else
 	AllowNames []string          // reserved variables that secrets may set after all
 }
 
@@ -157,6 +158,11 @@ func (r *Resolver) Check(asked spec.Asked) error {
 
 func (r *Resolver) source(req spec.Request) (Source, error) {
 	if req.Scheme == "" {
+		for prefix, source := range r.Reserved {
+			if strings.HasPrefix(req.Name, prefix) {
+				return source, nil
+			}
+		}
 		if len(r.Chain) == 0 {
 			return nil, fault.New(fault.Settings, "add a table to the settings: "+strings.Join(spec.Schemes(), ", "), "there is no source to look it up in")
 		}

@@ -25,6 +25,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver/dict"
 	"github.com/oci-secrets/oci-secrets/resolver/dotenv"
 	"github.com/oci-secrets/oci-secrets/resolver/private"
+	"github.com/oci-secrets/oci-secrets/resolver/throwaway"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
@@ -285,7 +286,10 @@ type VaultOpener func(*Vault) (resolver.Source, error)
 
 // Resolver makes the resolver that the settings describe. It does no I/O.
 func (s *Settings) Resolver(openVault VaultOpener) (*resolver.Resolver, error) {
-	r := &resolver.Resolver{Pinned: map[string]resolver.Source{}, AllowNames: s.AllowNames}
+	r := &resolver.Resolver{
+		Pinned: map[string]resolver.Source{}, AllowNames: s.AllowNames,
+		Reserved: map[string]resolver.Source{throwaway.Prefix: throwaway.Source{StateDir: s.StateDir}},
+	}
 	if s.Vault != nil {
 		source, err := openVault(s.Vault)
 		if err != nil {

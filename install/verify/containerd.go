@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/oci-secrets/oci-secrets/install"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// openContainerd verifies the shim through `ctr`, and the handler through CRI
+// where crictl is there.
+func openContainerd(ctx context.Context, image, self string) (*engine, error) {
+	if _, err := output(ctx, []string{"ctr", "version"}); err != nil {
+		return nil, fault.New(failed, "does the daemon run, and is CONTAINERD_ADDRESS right?", "containerd does not answer: %w", err)
+	}
+	shim := filepath.Join(filepath.Dir(self), install.Shim)
+	if !exists(shim) {
+		return nil, fault.New(failed, "ln -s "+filepath.Base(self)+" "+shim, "%s, the runtime shim, is not there", shim)
+	}
+	ctr := func(args ...string) []string { return append([]string{"ctr", "--namespace", "k8s.io"}, args...) }
+	e := &engine{load: ctr("images", "import", "-"), unload: ctr("images", "rm", image)}
+	e.ways = []way{{
+		name: "ctr run --runc-binary " + install.Shim, shim: true, fix: "the real runtime must run hooks",
+		run: func(name, secret string, args ...string) ([]string, error) {
+			return append(ctr("run", "--rm", "--runc-binary", shim, "--annotation", "secrets.oci/from="+secret, image, name), args...), nil
+		},
+		exec: func(name string, args ...string) []string {
+			return append(ctr("tasks", "exec", "--exec-id", "probe", name), args...)
+		},
+		annotations: func(name string) []string { return ctr("containers", "info", "--spec", name) },
+		inspect:     func(name string) []string { return ctr("containers", "info", name) },
+		remove: func(name string) [][]string {
+			return [][]string{ctr("tasks", "rm", "--force", name), ctr("containers", "rm", name), ctr("snapshots", "rm", name)}
+		},
+	}}
+	return e, nil
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// Engines are the names of the engines that can be verified.
+func Engines() []string { return []string{"podman", "docker", "containerd", "runc"} }
+
+// Run verifies the engine called name, and writes a table. stateDir is that of
+// the settings that the hook reads, and config names those where they are not in
+// their usual place. What is broken is the error, with what mends it.
+func Run(ctx context.Context, w io.Writer, name, stateDir, config string) (err error) {
+	tag := strings.ToLower("oci-secrets-verify-" + rand.Text()[:10])
+	image := "localhost/oci-secrets-verify:" + tag
+	e, err := open(ctx, name, image, config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close(ctx)) }()
+	s, err := newSecret(stateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.remove()) }()
+	if e.load != nil {
+		if err := e.loadImage(ctx, image); err != nil {
+			return fault.New(failed, "", "%s: load the image of this binary: %w", name, err)
+		}
+	}
+	results := make([][checks]cell, len(e.ways))
+	for i, way := range e.ways {
+		results[i] = way.verify(ctx, s, fmt.Sprintf("%s-%d", tag, i))
+	}
+	if ctx.Err() != nil {
+		return fault.New(failed, "", "interrupted")
+	}
+	if err := e.write(w, results); err != nil {
+		return err
+	}
+	return e.broken(results)
+}
+
+func open(ctx context.Context, name, image, config string) (*engine, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	switch name {
+	case "podman":
+		return openPodman(ctx, image)
+	case "docker":
+		return openDocker(ctx, image)
+	case "containerd":
+		return openContainerd(ctx, image, self)
+	default:
+		return openRunc(self, config)
+	}
+}
+
+// loadImage gives the image to the engine.
+func (e *engine) loadImage(ctx context.Context, image string) error {
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(writeImage(w, image)) }()
+	_, err := outputOf(ctx, r, e.load)
+	return errors.Join(err, r.Close())
+}
+
+// close takes the image away, and what else there is.
+func (e *engine) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	var err error
+	if e.unload != nil {
+		if _, problem := output(ctx, e.unload); problem != nil && !strings.Contains(strings.ToLower(problem.Error()), "no such image") &&
+			!strings.Contains(problem.Error(), "not known") {
+			err = fault.New(failed, strings.Join(e.unload, " "), "the image is left: %w", problem)
+		}
+	}
+	if e.clean != nil {
+		err = errors.Join(err, e.clean())
+	}
+	return err
+}
+
+func (e *engine) write(w io.Writer, results [][checks]cell) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	cells := []string{"CHECK"}
+	for _, way := range e.ways {
+		cells = append(cells, way.name)
+	}
+	_, _ = fmt.Fprintln(t, strings.Join(cells, "\t")) // a tabwriter tells its errors at Flush
+	for row, what := range rows {
+		cells := []string{what}
+		for i := range e.ways {
+			c := results[i][row]
+			if len(c.text) > 40 { // the error has all of it
+				c.text = ""
+			}
+			cells = append(cells, c.String())
+		}
+		_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, note := range e.notes {
+		if _, err := fmt.Fprintln(w, "note: "+note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// broken is the first broken link of each way; the ones after it follow from it.
+func (e *engine) broken(results [][checks]cell) error {
+	var errs fault.List
+	for i, way := range e.ways {
+		for row := range checks {
+			c := results[i][row]
+			if c.ok || c.info || c == (cell{}) {
+				continue
+			}
+			what := "it is not so that "
+			text := what + rows[row]
+			if row == refuses {
+				text = "it is not " + rows[row]
+			}
+			if c.text != "" {
+				text += ": " + c.text
+			}
+			errs.Add(fault.New(failed, c.fix, "%s: %s", way.name, text))
+			break
+		}
+	}
+	return errs.Err()
+}
