@@ -21,19 +21,19 @@ func (m *Machine) checkBinary(path string) error {
 	if !filepath.IsAbs(path) {
 		return refuse("", "%s is not an absolute path", path)
 	}
-	real, err := m.real(path)
+	full, err := m.real(path)
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(full)
 	switch {
 	case err != nil:
 		return refuse("put the binary there first; containers would start without their secrets", "%s: the binary is not there", m.Root+path)
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
-		return refuse("chmod 0755 "+real, "%s is not a program", real)
+		return refuse("chmod 0755 "+full, "%s is not a program", full)
 	}
 	top := filepath.Clean("/" + m.Root)
-	for at := real; ; at = filepath.Dir(at) {
+	for at := full; ; at = filepath.Dir(at) {
 		if err := onlyOwn(at); err != nil {
 			return err
 		}

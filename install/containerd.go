@@ -152,8 +152,8 @@ func (c *containerdConfig) handler(cri map[string]any) map[string]any {
 	if options == nil {
 		options = map[string]any{}
 	}
-	if real, _ := options["BinaryName"].(string); real != "" {
-		c.notes = append(c.notes, fmt.Sprintf("containers run with %s here; name it in the settings: [runtime] path = %q", real, real))
+	if program, _ := options["BinaryName"].(string); program != "" {
+		c.notes = append(c.notes, fmt.Sprintf("containers run with %s here; name it in the settings: [runtime] path = %q", program, program))
 	}
 	options["BinaryName"] = c.shim
 	h["options"], h["runtime_type"] = options, runcType

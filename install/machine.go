@@ -54,7 +54,7 @@ func (m *Machine) real(path string) (string, error) {
 	if root == "" {
 		root = "/"
 	}
-	real, err := securejoin.SecureJoin(root, path)
+	full, err := securejoin.SecureJoin(root, path)
 	if err != nil {
 		return "", refuse("", "%s: %w", path, err)
 	}
@@ -66,19 +66,19 @@ func (m *Machine) real(path string) (string, error) {
 	if _, err := os.Lstat(here); err != nil {
 		return here, nil //nolint:nilerr // there is no link
 	}
-	if _, err := os.Lstat(real); errors.Is(err, fs.ErrNotExist) {
-		return "", refuse("put a file there, or take the link away", "%s is a symbolic link to %s, which does not exist", path, real)
+	if _, err := os.Lstat(full); errors.Is(err, fs.ErrNotExist) {
+		return "", refuse("put a file there, or take the link away", "%s is a symbolic link to %s, which does not exist", path, full)
 	}
-	return real, nil
+	return full, nil
 }
 
 // read gives the text of a file, nil where there is none.
 func (m *Machine) read(path string) ([]byte, error) {
-	real, err := m.real(path)
+	full, err := m.real(path)
 	if err != nil {
 		return nil, err
 	}
-	return readFile(real)
+	return readFile(full)
 }
 
 func readFile(path string) ([]byte, error) {

@@ -192,12 +192,9 @@ func withLineEnd(s string) string {
 	return s
 }
 
-func apply(t *testing.T, p *install.Plan, err error) *install.Plan {
+func apply(t *testing.T, p *install.Plan) *install.Plan {
 	t.Helper()
-	if err == nil {
-		err = p.Apply()
-	}
-	if err != nil {
+	if err := p.Apply(); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -229,7 +226,7 @@ func TestPlan(t *testing.T) {
 			if diff := cmp.Diff(before, tree(t, m.Root)); diff != "" {
 				t.Fatalf("the plan alone has changed something:\n%s", diff)
 			}
-			apply(t, p, nil)
+			apply(t, p)
 			if got := strings.Join(p.Notes, "\n"); withLineEnd(got) != s.notes {
 				t.Errorf("notes %q, want %q", got, s.notes)
 			}
@@ -240,18 +237,18 @@ func TestPlan(t *testing.T) {
 				t.Errorf("after (-want +got)\n%s", diff)
 			}
 
-			if p = apply(t, must(m.Install(s.engine, s.options)), nil); len(p.Changes) > 0 {
+			if p = apply(t, must(m.Install(s.engine, s.options))); len(p.Changes) > 0 {
 				t.Errorf("the second run changes %q", p.Changes[0].Path)
 			}
 			s.options.Default = false // what was asked for once stays
-			if p = apply(t, must(m.Install(s.engine, s.options)), nil); len(p.Changes) > 0 {
+			if p = apply(t, must(m.Install(s.engine, s.options))); len(p.Changes) > 0 {
 				t.Errorf("without --set-default it changes %q", p.Changes[0].Path)
 			}
 
 			for name, text := range s.trees["edited"] {
 				write(t, filepath.Join(m.Root, name), text, 0o640)
 			}
-			apply(t, must(m.Uninstall(s.engine, s.options)), nil)
+			apply(t, must(m.Uninstall(s.engine, s.options)))
 			if s.trees["edited"] == nil {
 				if diff := cmp.Diff(before, tree(t, m.Root)); diff != "" {
 					t.Errorf("uninstall leaves (-want +got)\n%s", diff)
@@ -259,7 +256,7 @@ func TestPlan(t *testing.T) {
 			} else if diff := cmp.Diff(s.trees["left"], files(t, m.Root)); diff != "" {
 				t.Errorf("uninstall leaves (-want +got)\n%s", diff)
 			}
-			if p = apply(t, must(m.Uninstall(s.engine, s.options)), nil); len(p.Changes) > 0 {
+			if p = apply(t, must(m.Uninstall(s.engine, s.options))); len(p.Changes) > 0 {
 				t.Errorf("the second uninstall changes %q", p.Changes[0].Path)
 			}
 		})

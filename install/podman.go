@@ -93,8 +93,10 @@ func (m *Machine) podman(o Options) (*engine, error) {
 			engine += "[engine.runtimes]\n" + runtimeName + " = " + listTOML([]string{o.Hook.shim()}) + "\n"
 			return withBlock(text, engine)
 		}, without: withoutBlock},
-		{path: filepath.Join(hooks, "oci-secrets.json"), with: func([]byte) ([]byte, error) { return hook, nil },
-			without: func([]byte, []byte) ([]byte, error) { return nil, nil }},
+		{
+			path: filepath.Join(hooks, "oci-secrets.json"), with: func([]byte) ([]byte, error) { return hook, nil },
+			without: func([]byte, []byte) ([]byte, error) { return nil, nil },
+		},
 	}}
 	return e, nil
 }
@@ -127,12 +129,12 @@ func (m *Machine) containersConf(dropIn string) (before, after []conf, err error
 	var paths []string
 	for _, dir := range dirs {
 		paths = append(paths, dir+"/containers.conf")
-		real, err := m.real(dir + "/containers.conf.d")
+		full, err := m.real(dir + "/containers.conf.d")
 		if err != nil {
 			return nil, nil, err
 		}
-		more, _ := filepath.Glob(real + "/*.conf")
-		more = append(more, filepath.Join(real, baseOf(dropIn))) // as if it were there
+		more, _ := filepath.Glob(full + "/*.conf")
+		more = append(more, filepath.Join(full, baseOf(dropIn))) // as if it were there
 		slices.Sort(more)
 		for _, path := range slices.Compact(more) {
 			paths = append(paths, filepath.Join(dir, "containers.conf.d", baseOf(path)))
@@ -216,8 +218,10 @@ func (m *Machine) podmanUsers() ([]string, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	out, err = m.Run(append([]string{"podman", "inspect", "--type", "container", "--format",
-		"{{.Name}} {{.OCIRuntime}} {{json .Config.Annotations}}"}, ids...)...)
+	out, err = m.Run(append([]string{
+		"podman", "inspect", "--type", "container", "--format",
+		"{{.Name}} {{.OCIRuntime}} {{json .Config.Annotations}}",
+	}, ids...)...)
 	var users []string
 	for line := range strings.Lines(out) {
 		name, rest, _ := strings.Cut(line, " ")

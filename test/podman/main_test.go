@@ -4,7 +4,7 @@
 // one: hooks.d with in-flight delivery, and the precreate filter.
 //
 // Everything happens in a mount namespace of its own, in which /run, /dev/shm
-// and /var/lib/containers are empty, so that nothing is shared with the
+// and /var/lib/containers are empty and /etc and /var/lib are copies, so that nothing is shared with the
 // podman of the host and everything podman could write to can be searched.
 // crun, which refuses a host with both versions of control groups, also needs
 // that. Rootless runs are those of a user made for the test run.
@@ -50,7 +50,12 @@ const namespace = `
 set -e
 if grep -q ' /sys/fs/cgroup/unified ' /proc/self/mounts; then umount -l /sys/fs/cgroup/unified; fi
 mkdir -p /var/lib/containers
-for d in /run /dev/shm /var/lib/containers /var/tmp; do mount -t tmpfs -o mode=755 tmpfs $d; done
+mount -t tmpfs -o mode=755 tmpfs /run
+for d in /etc /var/lib; do
+	mkdir -p /run/own$d /run/work$d
+	mount -t overlay -o lowerdir=$d,upperdir=/run/own$d,workdir=/run/work$d overlay $d
+done
+for d in /dev/shm /var/lib/containers /var/tmp; do mount -t tmpfs -o mode=755 tmpfs $d; done
 chmod 1777 /dev/shm /var/tmp
 mkdir -p -m 700 /run/user/$1
 chown $1 /run/user/$1
