@@ -57,7 +57,7 @@ func installCommand() *cli.Command {
 func uninstallCommand() *cli.Command {
 	return enginesCommand("uninstall", "take out of an engine's configuration what install put there",
 		"Files that nobody edited since are then as they were, byte for byte.\n"+
-			"Examples:\n   oci-secrets uninstall podman --dry-run\n   oci-secrets uninstall docker --reload", runUninstall)
+			"Examples:\n   oci-secrets uninstall podman --dry-run\n   oci-secrets uninstall containerd --reload", runUninstall)
 }
 
 // enginesCommand is a command with one sub-command for each engine, so that flags
@@ -80,7 +80,7 @@ func enginesCommand(name, usage, description string, run func(*cli.Context, told
 	for _, e := range engines {
 		sub := &cli.Command{
 			Name: e.name, Usage: e.usage, HideHelpCommand: true, OnUsageError: usageError, Flags: engineFlags(name, e),
-			Description: "Examples:\n   " + strings.ReplaceAll(e.example, "oci-secrets install", "oci-secrets "+name),
+			Description: "Examples:\n   " + e.examples(name),
 			Action:      func(c *cli.Context) error { return run(c, e) },
 		}
 		if e.name == "bundle" {
@@ -89,6 +89,18 @@ func enginesCommand(name, usage, description string, run func(*cli.Context, told
 		c.Subcommands = append(c.Subcommands, sub)
 	}
 	return c
+}
+
+// examples are those of a command.
+func (e told) examples(command string) string {
+	switch {
+	case command == "install":
+		return e.example
+	case e.name == "bundle":
+		return "oci-secrets uninstall bundle /run/containers/web"
+	}
+	return "oci-secrets uninstall " + e.name + " --dry-run      show what would change\n" +
+		"   oci-secrets uninstall " + e.name
 }
 
 func engineFlags(command string, e told) []cli.Flag {
@@ -100,7 +112,7 @@ func engineFlags(command string, e told) []cli.Flag {
 		flags = append(flags,
 			&cli.StringFlag{Name: "root", Usage: "work in the tree below `DIR`, and ask no engine"})
 	}
-	if e.name != "bundle" && e.name != "podman" {
+	if e.name != "bundle" && e.name != "podman" && (e.name != "docker" || command == "install") {
 		flags = append(flags, &cli.BoolFlag{Name: "reload", Usage: "make the engine read its configuration"})
 	}
 	if command == "uninstall" {

@@ -36,8 +36,8 @@ var inlineTable = regexp.MustCompile(`(?m)^[ \t]*(plugins|containerd|runtimes|["
 // replaces all that config.toml says of the plugin.
 func (m *Machine) containerd(o Options) (*engine, error) {
 	const path = "/etc/containerd/config.toml"
-	major, _, ok := m.version([]string{"containerd", "--version"})
-	if m.Run != nil && !ok {
+	major, _, here := m.version([]string{"containerd", "--version"})
+	if !here {
 		return nil, notHere("containerd")
 	}
 	e := &engine{name: "containerd", reload: &reload{unit: "containerd", verb: "restart"}}
@@ -57,7 +57,7 @@ func (m *Machine) containerd(o Options) (*engine, error) {
 			return []byte(o.Hook.Path), nil
 		}, without: func([]byte, []byte) ([]byte, error) { return nil, nil },
 	}}
-	if o.NRI && ok && major < 2 {
+	if o.NRI && major == 1 {
 		e.notes = append(e.notes, `containerd 1.7 starts NRI plugins only with disable = false in [plugins."io.containerd.nri.v1.nri"], and 1.6 has no NRI`)
 	}
 	return e, nil

@@ -27,20 +27,16 @@ const dockerDefault = "default-runtime"
 // docker has one file, which people edit, and no drop-ins. It is changed in two
 // places at most, and stays as it is in all others.
 func (m *Machine) docker(o Options) (*engine, error) {
-	e := &engine{name: "docker", reload: dockerReload(m.Rootless()), files: []file{{
+	e := &engine{name: "docker", reload: m.dockerReload(), files: []file{{
 		path:    m.etc("docker/daemon.json"),
 		with:    func(text []byte) ([]byte, error) { return withRuntime(text, o) },
 		without: withoutRuntime,
 	}}}
-	if m.Run == nil {
-		return e, nil
-	}
-	major, _, ok := m.version([]string{"docker", "version", "--format", "{{.Server.Version}}"}, []string{"dockerd", "--version"})
+	major, _, here := m.version([]string{"docker", "version", "--format", "{{.Server.Version}}"}, []string{"dockerd", "--version"})
 	switch {
-	case !ok && m.Rootless(): // its daemon is often on another path
-	case !ok:
+	case !here && !m.Rootless(): // whose daemon is often on another path
 		return nil, notHere("docker")
-	case major < 24:
+	case major > 0 && major < 24:
 		e.notes = append(e.notes, fmt.Sprintf("docker %d knows no annotations, so no container can ask for secrets; 24 and later have `docker run --annotation`", major))
 	}
 	return e, nil

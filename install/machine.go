@@ -94,19 +94,22 @@ func readFile(path string) ([]byte, error) {
 
 var versionText = regexp.MustCompile(`(\d+)\.(\d+)`)
 
-// version asks programs in turn for their version; ok is false where none
-// tells it.
-func (m *Machine) version(commands ...[]string) (major, minor int, ok bool) {
+// version asks programs in turn for their version, which is 0.0 where it cannot
+// be known; here is false where none of them answers.
+func (m *Machine) version(commands ...[]string) (major, minor int, here bool) {
 	if m.Run == nil {
-		return 0, 0, false
+		return 0, 0, true
 	}
 	for _, argv := range commands {
 		out, err := m.Run(argv...)
-		if v := versionText.FindStringSubmatch(out); err == nil && v != nil {
+		if err != nil {
+			continue
+		}
+		if v := versionText.FindStringSubmatch(out); v != nil {
 			major, _ = strconv.Atoi(v[1])
 			minor, _ = strconv.Atoi(v[2])
-			return major, minor, true
 		}
+		return major, minor, true
 	}
 	return 0, 0, false
 }

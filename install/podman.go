@@ -64,14 +64,14 @@ func (m *Machine) podman(o Options) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	major, minor, ok := m.version([]string{"podman", "--version"})
-	if m.Run != nil && !ok {
+	major, minor, here := m.version([]string{"podman", "--version"})
+	if !here {
 		return nil, notHere("podman")
 	}
 	if m.Rootless() && slices.Contains(hooksDirs(before), systemHooks) {
 		return nil, refuse("use it, or uninstall there first", "the system's containers.conf has the hook for every user already, and twice it would not work")
 	}
-	appends := ok && (major > 4 || major == 4 && minor >= 8)
+	appends := major > 4 || major == 4 && minor >= 8
 	e := &engine{name: "podman", files: []file{
 		{path: dropIn, with: func(text []byte) ([]byte, error) {
 			if err := checkLater(after, hooks, o.Default); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // reload is how an engine is made to read its configuration.
@@ -17,12 +18,27 @@ type reload struct {
 	unit, verb string // systemctl
 	user       bool   // the user's systemd
 	pidFile    string // of a daemon that reads it on SIGHUP; "" for none
+
+	// keeps says that the engine keeps what it has once read, and only a restart
+	// makes it forget.
+	keeps bool
+
+	// knows says whether the engine knows the shim, where it reads its
+	// configuration some time after it was told to; nil where it does not.
+	knows func() bool
 }
 
-func dockerReload(rootless bool) *reload {
-	r := &reload{unit: "docker", verb: "reload", user: rootless, pidFile: "/run/docker.pid"}
-	if rootless {
+// settle is how long an engine may take.
+const settle = 10 * time.Second
+
+func (m *Machine) dockerReload() *reload {
+	r := &reload{unit: "docker", verb: "reload", user: m.Rootless(), keeps: true, pidFile: "/run/docker.pid"}
+	if m.Rootless() {
 		r.pidFile = os.Getenv("XDG_RUNTIME_DIR") + "/docker.pid"
+	}
+	r.knows = func() bool {
+		out, err := m.Run("docker", "info", "--format", "{{json .Runtimes}}")
+		return err == nil && strings.Contains(out, `"`+runtimeName+`"`)
 	}
 	return r
 }
@@ -39,18 +55,32 @@ func (p *Plan) Next() string {
 	switch {
 	case p.reload == nil:
 		return ""
+	case p.remove && p.reload.keeps:
+		return "restart " + p.reload.unit + ", which until then keeps the runtime; unless live-restore is on, that stops its containers"
 	case p.reload.pidFile != "" && !systemd():
 		return "kill -HUP $(cat " + p.reload.pidFile + ")"
 	}
 	return strings.Join(p.reload.command(), " ")
 }
 
-// Reload does it. Containers that run go on running.
+// Reload does it, and waits until it is done. Containers that run go on running.
 func (p *Plan) Reload() error {
-	r := p.reload
-	switch {
-	case r == nil:
+	if p.reload == nil || p.remove && p.reload.keeps {
 		return nil
+	}
+	if err := p.reload.run(); err != nil || p.reload.knows == nil {
+		return err
+	}
+	for end := time.Now().Add(settle); !p.reload.knows(); time.Sleep(settle / 100) {
+		if time.Now().After(end) {
+			return refuse("its log says why", "%s was told to read its configuration, and does not do as it says", p.Engine)
+		}
+	}
+	return nil
+}
+
+func (r *reload) run() error {
+	switch {
 	case systemd():
 		argv := r.command()
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil { //nolint:gosec // our own words

@@ -4,7 +4,10 @@ package verify
 
 import (
 	"context"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/oci-secrets/oci-secrets/install"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -20,8 +23,13 @@ func openContainerd(ctx context.Context, image, self string) (*engine, error) {
 	if !exists(shim) {
 		return nil, fault.New(failed, "ln -s "+filepath.Base(self)+" "+shim, "%s, the runtime shim, is not there", shim)
 	}
-	ctr := func(args ...string) []string { return append([]string{"ctr", "--namespace", "k8s.io"}, args...) }
-	e := &engine{load: ctr("images", "import", "-"), unload: ctr("images", "rm", image)}
+	// A namespace of our own: what is in CRI's gets a second name from CRI.
+	_, namespace, _ := strings.Cut(image, ":")
+	ctr := func(args ...string) []string { return append([]string{"ctr", "--namespace", namespace}, args...) }
+	e := &engine{
+		load:   [][]string{ctr("images", "import", "-")},
+		unload: [][]string{ctr("images", "rm", "--sync", image), {"ctr", "namespaces", "rm", namespace}},
+	}
 	e.ways = []way{{
 		name: "ctr run --runc-binary " + install.Shim, shim: true, fix: "the real runtime must run hooks",
 		run: func(name, secret string, args ...string) ([]string, error) {
@@ -36,5 +44,17 @@ func openContainerd(ctx context.Context, image, self string) (*engine, error) {
 			return [][]string{ctr("tasks", "rm", "--force", name), ctr("containers", "rm", name), ctr("snapshots", "rm", name)}
 		},
 	}}
+	if _, err := exec.LookPath("crictl"); err != nil {
+		e.notes = append(e.notes, "crictl is not here, so the runtime handler "+runtimeName+" that pods use was not tried")
+		return e, nil
+	}
+	dir, err := os.MkdirTemp("", "oci-secrets-verify-")
+	if err != nil {
+		return nil, err
+	}
+	e.load = append(e.load, []string{"ctr", "--namespace", "k8s.io", "images", "import", "-"})
+	e.unload = append(e.unload, []string{"crictl", "rmi", image})
+	e.clean = func() error { return os.RemoveAll(dir) }
+	e.ways = append(e.ways, criWay(dir, image))
 	return e, nil
 }

@@ -25,7 +25,8 @@ func openDocker(ctx context.Context, image string) (*engine, error) {
 	if err != nil || info.ServerVersion == "" {
 		return nil, fault.New(failed, "does the daemon run, and may you use it?", "docker does not answer: %v", err)
 	}
-	if major, _, _ := strings.Cut(info.ServerVersion, "."); atoi(major) < 24 {
+	major, _, _ := strings.Cut(info.ServerVersion, ".")
+	if n, err := strconv.Atoi(major); err == nil && n < 24 {
 		return nil, fault.New(failed, "24 and later have `docker run --annotation`", "docker %s knows no annotations, so no container can ask for secrets", info.ServerVersion)
 	}
 	if _, ok := info.Runtimes[runtimeName]; !ok {
@@ -50,10 +51,5 @@ func openDocker(ctx context.Context, image string) (*engine, error) {
 		return append(append(run[:len(run):len(run)], "--rm", "--name", name, "--pull", "never", "--network", "none",
 			"--annotation", "secrets.oci/from="+secret, image), args...), nil
 	}
-	return &engine{ways: []way{w}, load: docker("load", "--quiet"), unload: docker("rmi", "--force", image)}, nil
-}
-
-func atoi(s string) int {
-	n, _ := strconv.Atoi(s)
-	return n
+	return &engine{ways: []way{w}, load: [][]string{docker("load", "--quiet")}, unload: [][]string{docker("rmi", "--force", image)}}, nil
 }

@@ -27,8 +27,8 @@ func openPodman(ctx context.Context, image string) (*engine, error) {
 	byDefault := strings.TrimSpace(out) == runtimeName
 	e := &engine{
 		ways:   []way{podmanWay("podman", byDefault, install, image)},
-		load:   []string{"podman", "load", "--quiet"},
-		unload: []string{"podman", "rmi", "--force", image},
+		load:   [][]string{{"podman", "load", "--quiet"}},
+		unload: [][]string{{"podman", "rmi", "--force", image}},
 	}
 	if byDefault {
 		return e, nil

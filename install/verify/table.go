@@ -34,10 +34,11 @@ func Run(ctx context.Context, w io.Writer, name, stateDir, config string) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, s.remove()) }()
-	if e.load != nil {
-		if err := e.loadImage(ctx, image); err != nil {
+	for _, load := range e.load {
+		if err := loadImage(ctx, load, image); err != nil {
 			return fault.New(failed, "", "%s: load the image of this binary: %w", name, err)
 		}
+		e.loaded = true
 	}
 	results := make([][checks]cell, len(e.ways))
 	for i, way := range e.ways {
@@ -70,10 +71,10 @@ func open(ctx context.Context, name, image, config string) (*engine, error) {
 }
 
 // loadImage gives the image to the engine.
-func (e *engine) loadImage(ctx context.Context, image string) error {
+func loadImage(ctx context.Context, load []string, image string) error {
 	r, w := io.Pipe()
 	go func() { w.CloseWithError(writeImage(w, image)) }()
-	_, err := outputOf(ctx, r, e.load)
+	_, err := outputOf(ctx, r, load)
 	return errors.Join(err, r.Close())
 }
 
@@ -82,10 +83,9 @@ func (e *engine) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	var err error
-	if e.unload != nil {
-		if _, problem := output(ctx, e.unload); problem != nil && !strings.Contains(strings.ToLower(problem.Error()), "no such image") &&
-			!strings.Contains(problem.Error(), "not known") {
-			err = fault.New(failed, strings.Join(e.unload, " "), "the image is left: %w", problem)
+	for _, unload := range e.unload {
+		if _, problem := output(ctx, unload); problem != nil && e.loaded {
+			err = errors.Join(err, fault.New(failed, strings.Join(unload, " "), "the image is left: %w", problem))
 		}
 	}
 	if e.clean != nil {
@@ -102,7 +102,7 @@ func (e *engine) write(w io.Writer, results [][checks]cell) error {
 	}
 	_, _ = fmt.Fprintln(t, strings.Join(cells, "\t")) // a tabwriter tells its errors at Flush
 	for row, what := range rows {
-		cells := []string{what}
+		cells := []string{what.name}
 		for i := range e.ways {
 			c := results[i][row]
 			if len(c.text) > 40 { // the error has all of it
@@ -132,11 +132,7 @@ func (e *engine) broken(results [][checks]cell) error {
 			if c.ok || c.info || c == (cell{}) {
 				continue
 			}
-			what := "it is not so that "
-			text := what + rows[row]
-			if row == refuses {
-				text = "it is not " + rows[row]
-			}
+			text := rows[row].broken
 			if c.text != "" {
 				text += ": " + c.text
 			}

@@ -54,8 +54,9 @@ type way struct {
 // engine is an engine to verify.
 type engine struct {
 	ways   []way
-	load   []string // reads the image on standard input; nil where none is needed
-	unload []string
+	load   [][]string // each reads the image on standard input
+	unload [][]string
+	loaded bool
 	notes  []string
 	clean  func() error // nil for nothing
 }
@@ -73,9 +74,14 @@ const (
 	checks
 )
 
-var rows = [checks]string{
-	"the annotation arrived", "the hook ran", "the first process has the secret", "exec has the secret",
-	"inspect does not show it", "refused when a secret is missing",
+// rows are what each check is called, and what it means that it fails.
+var rows = [checks]struct{ name, broken string }{
+	{"the annotation arrived", "the annotation does not arrive"},
+	{"the hook ran", "the hook does not run"},
+	{"the first process has the secret", "the first process does not have the secret"},
+	{"exec has the secret", "exec does not have the secret"},
+	{"inspect does not show it", "inspect shows the secret"},
+	{"refused when a secret is missing", "a container starts without a secret that is missing"},
 }
 
 // cell is a cell of the table.
@@ -116,7 +122,7 @@ func (w way) verify(ctx context.Context, s *secret, name string) [checks]cell {
 		cells[ran] = cell{ok: true}
 		cells[first] = cell{text: "refused: " + problem}
 	default:
-		cells[first] = cell{text: problem}
+		cells[first] = cell{text: problem, fix: w.fix}
 	}
 	if problem == "" {
 		out, err := output(ctx, w.annotations(name))
