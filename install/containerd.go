@@ -42,7 +42,7 @@ func (m *Machine) containerd(o Options) (*engine, error) {
 	}
 	e := &engine{name: "containerd", reload: &reload{unit: "containerd", verb: "restart"}}
 	e.files = []file{{path: path, with: func(text []byte) ([]byte, error) {
-		c := containerdConfig{default_: o.Default, shim: o.Hook.shim(), major: major}
+		c := containerdConfig{byDefault: o.Default, shim: o.Hook.shim(), major: major}
 		edited, err := c.with(text)
 		e.notes = append(e.notes, c.notes...)
 		if err == nil && c.version == 2 && major < 2 {
@@ -66,7 +66,7 @@ func (m *Machine) containerd(o Options) (*engine, error) {
 // containerdConfig is an edit of config.toml.
 type containerdConfig struct {
 	shim     string
-	default_ bool // the handler becomes the default
+	byDefault bool // the handler becomes the default
 	major    int  // of containerd; 0 where it is not known
 
 	version int64 // of the file
@@ -119,7 +119,7 @@ func (c *containerdConfig) with(text []byte) ([]byte, error) {
 	if len(out) > 0 && out[len(out)-1] != '\n' {
 		out = append(bytes.Clone(out), '\n')
 	}
-	if c.default_ || table(all, cri...)[defaultKey] == runtimeName {
+	if c.byDefault || table(all, cri...)[defaultKey] == runtimeName {
 		ours = append(ours, append(slices.Clone(cri), defaultKey))
 		var done bool
 		if out, done = withLine(out, cri, defaultKey, quoteTOML(runtimeName)); !done {

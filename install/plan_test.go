@@ -3,6 +3,7 @@
 package install_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -99,7 +100,11 @@ func machine(t *testing.T, files, answers map[string]string, rootless bool) *ins
 	}
 	if answers != nil {
 		m.Run = func(argv ...string) (string, error) {
-			if out, ok := answers[strings.Join(argv, " ")]; ok {
+			out, ok := answers[strings.Join(argv, " ")]
+			switch {
+			case out == "!":
+				return "", errors.New("down")
+			case ok:
 				return out, nil
 			}
 			return "", fmt.Errorf("%s: %w", argv[0], exec.ErrNotFound)
