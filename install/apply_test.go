@@ -156,6 +156,52 @@ func TestTwoEngines(t *testing.T) {
 	}
 }
 
+// TestMoreOptions installs again with more: what there was before the first time
+// is what uninstall goes back to.
+func TestMoreOptions(t *testing.T) {
+	m := machine(t, map[string]string{"etc/docker/daemon.json": `{"default-runtime": "crun"}`}, nil, false)
+	before := tree(t, m.Root)
+	more := options
+	more.Default = true
+	apply(t, must(m.Install("docker", options)))
+	apply(t, must(m.Install("docker", more)))
+	apply(t, must(m.Uninstall("docker", options)))
+	if diff := cmp.Diff(before, tree(t, m.Root)); diff != "" {
+		t.Errorf("left behind\n%s", diff)
+	}
+	// Somebody restores the file without us, and changes it: that is then what
+	// there was before.
+	apply(t, must(m.Install("docker", options)))
+	write(t, m.Root+"/etc/docker/daemon.json", `{"debug": true}`, 0o640)
+	before = tree(t, m.Root)
+	delete(before, "/etc/docker/daemon.json.before-oci-secrets")
+	apply(t, must(m.Install("docker", options)))
+	apply(t, must(m.Uninstall("docker", options)))
+	if diff := cmp.Diff(before, tree(t, m.Root)); diff != "" {
+		t.Errorf("left behind\n%s", diff)
+	}
+}
+
+// TestNeighbours has settings that would mean something else without our block,
+// or with it.
+func TestNeighbours(t *testing.T) {
+	m := machine(t, map[string]string{"etc/containerd/config.toml": "version = 2\n"}, nil, false)
+	config := m.Root + "/etc/containerd/config.toml"
+	apply(t, must(m.Install("containerd", options)))
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, config, string(text)+"level = \"debug\"\n", 0o640) // which is in our last table
+	if _, err := m.Uninstall("containerd", options); err == nil || !strings.HasSuffix(err.Error(), "would change other settings as well; edit it by hand") {
+		t.Errorf("uninstall: error %v", err)
+	}
+	write(t, config, strings.Replace(string(text), "# oci-secrets end\n", "", 1), 0o640)
+	if _, err := m.Uninstall("containerd", options); err == nil || !strings.HasSuffix(err.Error(), "are not as they were; put them right by hand") {
+		t.Errorf("without the last line: error %v", err)
+	}
+}
+
 // TestInUse asks each engine which containers would lose the shim.
 func TestInUse(t *testing.T) {
 	tests := map[string]struct {

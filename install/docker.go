@@ -5,9 +5,7 @@ package install
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 
 	"github.com/oci-secrets/oci-secrets/spec"
@@ -72,7 +70,7 @@ func withRuntime(text []byte, o Options) ([]byte, error) {
 		}
 		return pretty.Bytes(), nil
 	}
-	return out, sameJSON(text, out)
+	return out, nil
 }
 
 // withoutRuntime takes the shim out of a daemon.json.
@@ -127,28 +125,6 @@ func withoutRuntime(text, original []byte) ([]byte, error) {
 		return original, nil
 	}
 	return out, nil
-}
-
-// sameJSON is a second look at an edit: all but what is ours must be as before.
-func sameJSON(before, after []byte) error {
-	var docs [2]map[string]any
-	for i, text := range [][]byte{before, after} {
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.UseNumber()
-		if err := d.Decode(&docs[i]); err != nil && len(bytes.TrimSpace(text)) > 0 {
-			return err
-		}
-		if docs[i] == nil {
-			docs[i] = map[string]any{}
-		}
-		drop(docs[i], dockerRuntime)
-		drop(docs[i], []string{dockerDefault})
-		drop(docs[i], []string{"runtimes", ""}) // one that is empty
-	}
-	if !reflect.DeepEqual(docs[0], docs[1]) {
-		return errors.New("the edit would change other settings as well; edit it by hand")
-	}
-	return nil
 }
 
 // dockerUsers are the containers that were made for the shim.
