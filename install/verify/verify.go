@@ -80,7 +80,7 @@ var rows = [checks]struct{ name, broken string }{
 	{"the hook ran", "the hook does not run"},
 	{"the first process has the secret", "the first process does not have the secret"},
 	{"exec has the secret", "exec does not have the secret"},
-	{"inspect does not show it", "inspect shows the secret"},
+	{"inspect does not show it", "inspect must not show the secret"},
 	{"refused when a secret is missing", "a container starts without a secret that is missing"},
 }
 
@@ -139,9 +139,15 @@ func (w way) verify(ctx context.Context, s *secret, name string) [checks]cell {
 			cells[execs].fix = `exec = "off" in the settings has this effect`
 		}
 		out, err = output(ctx, w.inspect(name))
-		cells[hidden] = cell{ok: err == nil && out != "" && !strings.Contains(out, s.value)}
-		if err != nil {
+		switch {
+		case err != nil:
 			cells[hidden].text = err.Error()
+		case strings.TrimSpace(out) == "":
+			cells[hidden].text = "it showed nothing at all"
+		case strings.Contains(out, s.value):
+			cells[hidden].text = "the value is there"
+		default:
+			cells[hidden].ok = true
 		}
 	}
 	cells[refuses] = w.refuses(ctx, s, name+"-missing")
