@@ -65,9 +65,9 @@ func (m *Machine) containerd(o Options) (*engine, error) {
 
 // containerdConfig is an edit of config.toml.
 type containerdConfig struct {
-	shim     string
+	shim      string
 	byDefault bool // the handler becomes the default
-	major    int  // of containerd; 0 where it is not known
+	major     int  // of containerd; 0 where it is not known
 
 	version int64 // of the file
 	notes   []string

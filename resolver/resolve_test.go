@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -411,5 +412,28 @@ func TestEnv(t *testing.T) {
 	got := resolver.Env([]resolver.Variable{{Name: "A", Value: resolver.NewValue("x=y")}, {Name: "B"}})
 	if diff := cmp.Diff([]string{"A=x=y", "B="}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestReserved has names that are looked up in one place only, whatever else
+// there is, and sources that see nothing of it.
+func TestReserved(t *testing.T) {
+	own := &fake{name: "own", secrets: map[string][]string{"x.a": {"K=own"}}}
+	other := &fake{name: "other", secrets: map[string][]string{"x.a": {"K=other"}, "x.b": {"K=other"}, "x": {"L=other"}}}
+	r := &resolver.Resolver{
+		Chain: resolver.Chain{other}, Pinned: map[string]resolver.Source{"dict": other}, Reserved: map[string]resolver.Source{"x.": own},
+	}
+	for from, want := range map[string]string{"x.a": "K=own", "dict:x.a": "K=other", "x": "L=other", "x.b?": ""} {
+		vars, err := r.Resolve(t.Context(), parse(t, from, ""))
+		if got := strings.Join(resolver.Env(vars), " "); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", from, got, err, want)
+		}
+	}
+	if _, err := r.Resolve(t.Context(), parse(t, "x.b", "")); !errors.Is(err, resolver.ErrMiss) {
+		t.Errorf("a miss is %v", err)
+	}
+	slices.Sort(other.reads)
+	if diff := cmp.Diff([]string{"x.a@0", "x@0"}, other.reads); diff != "" {
+		t.Errorf("the other source is asked for\n%s", diff)
 	}
 }
