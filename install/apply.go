@@ -13,9 +13,6 @@ import (
 	"syscall"
 )
 
-func dirOf(path string) string  { return filepath.Dir(path) }
-func baseOf(path string) string { return filepath.Base(path) }
-
 // backupOf is where the file is kept as it was before us.
 func backupOf(path string) string { return path + ".before-oci-secrets" }
 
@@ -60,7 +57,15 @@ func (c *Change) apply() error {
 	}
 	switch {
 	case c.backup == restore:
-		return os.Rename(backupOf(c.real), c.real)
+		// Where the machine stopped before the file was replaced, both are the
+		// same file, and rename(2) then leaves both names.
+		if err := os.Rename(backupOf(c.real), c.real); err != nil {
+			return err
+		}
+		if err := os.Remove(backupOf(c.real)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
 	case c.After == nil:
 		err = os.Remove(c.real)
 	case c.link:
@@ -94,8 +99,8 @@ func (c *Change) write() (err error) {
 			uid, gid = int(st.Uid), int(st.Gid)
 		}
 	}
-	dir := dirOf(c.real)
-	f, err := os.CreateTemp(dir, ".oci-secrets-*") // no engine reads such a name
+	dir := filepath.Dir(c.real)
+	f, err := os.CreateTemp(dir, ".oci-secrets-*") // which no engine's *.conf or *.toml finds
 	if err != nil {
 		return err
 	}
@@ -132,7 +137,7 @@ func (c *Change) write() (err error) {
 }
 
 func (c *Change) writeLink() error {
-	temp := filepath.Join(dirOf(c.real), ".oci-secrets-link")
+	temp := filepath.Join(filepath.Dir(c.real), ".oci-secrets-link")
 	_ = os.Remove(temp) // of a run that was cut off
 	if err := os.Symlink(string(c.After), temp); err != nil {
 		return err

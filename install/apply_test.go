@@ -4,6 +4,7 @@ package install_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -52,6 +53,39 @@ func TestCutOff(t *testing.T) {
 		apply(t, must(m.Install("podman", options)))
 		if diff := cmp.Diff(installed, tree(t, m.Root)); diff != "" {
 			t.Errorf("after %d steps of uninstall, install leaves\n%s", cut, diff)
+		}
+	}
+}
+
+// TestCutOffAtBackup stops install between the backup, which is a second link to
+// the file, and the new file.
+func TestCutOffAtBackup(t *testing.T) {
+	m := machine(t, map[string]string{"etc/docker/daemon.json": "{}"}, nil, false)
+	before := tree(t, m.Root)
+	file := m.Root + "/etc/docker/daemon.json"
+	if err := os.Link(file, file+".before-oci-secrets"); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, must(m.Uninstall("docker", options)))
+	if diff := cmp.Diff(before, tree(t, m.Root)); diff != "" {
+		t.Errorf("left behind\n%s", diff)
+	}
+}
+
+// TestEngineGone takes back what was installed for an engine that is not there
+// any more.
+func TestEngineGone(t *testing.T) {
+	for _, engine := range []string{"podman", "docker", "containerd", "crio"} {
+		m := machine(t, nil, nil, false)
+		before := tree(t, m.Root)
+		apply(t, must(m.Install(engine, options)))
+		m.Run = func(argv ...string) (string, error) { return "", exec.ErrNotFound }
+		if err := m.InUse(engine); err != nil {
+			t.Error(err)
+		}
+		apply(t, must(m.Uninstall(engine, options)))
+		if diff := cmp.Diff(before, tree(t, m.Root)); diff != "" {
+			t.Errorf("%s: left behind\n%s", engine, diff)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -32,15 +33,15 @@ func (m *Machine) checkBinary(path string) error {
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
 		return refuse("chmod 0755 "+full, "%s is not a program", full)
 	}
-	top := filepath.Clean("/" + m.Root)
-	for at := full; ; at = filepath.Dir(at) {
-		if err := onlyOwn(at); err != nil {
-			return err
-		}
-		if at == top || at == "/" {
-			return nil
+	if err := m.onlyOwn(path); err != nil {
+		return err
+	}
+	if m.Run != nil && m.Root == "" {
+		if out, err := m.Run(path, "--version"); err != nil || !strings.HasPrefix(out, "oci-secrets version ") {
+			return refuse("", "%s is another program", path)
 		}
 	}
+	return nil
 }
 
 // checkShim refuses a shim that is missing or is another program.
@@ -61,7 +62,36 @@ func (m *Machine) checkShim(h Hook) error {
 	if b, err := os.Stat(binary); err != nil || !os.SameFile(a, b) {
 		return refuse(hint, "%s is another program than %s", m.Root+h.shim(), m.Root+h.Path)
 	}
-	return nil
+	return m.onlyOwn(h.shim())
+}
+
+// onlyOwn checks all that leads to a program: the directories above it, and
+// above whatever a link on the way leads to.
+func (m *Machine) onlyOwn(path string) error {
+	top := filepath.Clean("/" + m.Root)
+	for range 40 { // links, which is what the kernel follows
+		dir, err := m.real(filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		here := filepath.Join(dir, filepath.Base(path))
+		for at := here; ; at = filepath.Dir(at) {
+			if err := onlyOwn(at); err != nil {
+				return err
+			}
+			if at == top || at == "/" {
+				break
+			}
+		}
+		target, err := os.Readlink(here)
+		if err != nil {
+			return nil //nolint:nilerr // it is no link
+		}
+		if path = target; !filepath.IsAbs(target) {
+			path = filepath.Join(strings.TrimPrefix(dir, m.Root), target)
+		}
+	}
+	return refuse("", "%s: too many symbolic links", path)
 }
 
 // onlyOwn refuses a file or directory that others than root and whoever installs
@@ -79,8 +109,9 @@ func onlyOwn(path string) error {
 	if st.Uid != 0 && st.Uid != uint32(os.Geteuid()) {
 		return refuse("chown root "+path, "%s belongs to uid %d, who could replace the binary", path, st.Uid)
 	}
+	link := info.Mode()&fs.ModeSymlink != 0 // whose mode means nothing
 	sticky := info.IsDir() && info.Mode()&fs.ModeSticky != 0
-	if mode := info.Mode().Perm(); mode&0o022 != 0 && !sticky {
+	if mode := info.Mode().Perm(); mode&0o022 != 0 && !sticky && !link {
 		return refuse("chmod go-w "+path, "%s has mode %04o, so others could replace the binary", path, mode)
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 // bundle lists the hook in a bundle's config.json, where the runtime needs
 // nothing else.
 func (m *Machine) bundle(o Options) (*engine, error) {
-	return &engine{name: "bundle", files: []file{{
+	return &engine{files: []file{{
 		path: filepath.Join(o.Bundle, "config.json"),
 		with: func(text []byte) ([]byte, error) {
 			if text == nil {

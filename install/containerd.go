@@ -22,8 +22,12 @@ const (
 	runcType     = "io.containerd.runc.v2" // containerd's shim that runs a program like runc
 	defaultKey   = "default_runtime_name"
 	nriDirectory = "/opt/nri/plugins"
-	nriLink      = "10-oci-secrets" // a plugin's index and name
 )
+
+// nriLinks are what containerd starts as its plugins, by their index and name:
+// the one that adds the hook, and the guard that refuses containers without it.
+// The guard comes first, so that what is cut off starts nothing bare.
+var nriLinks = []string{"99-oci-secrets-guard", "10-oci-secrets"}
 
 // criPlugins are the plugins with CRI's runtimes, by the version of config.toml.
 var criPlugins = map[int64]string{2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime"}
@@ -36,11 +40,18 @@ var inlineTable = regexp.MustCompile(`(?m)^[ \t]*(plugins|containerd|runtimes|["
 // replaces all that config.toml says of the plugin.
 func (m *Machine) containerd(o Options) (*engine, error) {
 	const path = "/etc/containerd/config.toml"
-	major, _, here := m.version([]string{"containerd", "--version"})
-	if !here {
-		return nil, notHere("containerd")
+	var major int
+	e := &engine{reload: &reload{unit: "containerd", verb: "restart"}}
+	e.ask = func() error {
+		var here bool
+		if major, _, here = m.version([]string{"containerd", "--version"}); !here {
+			return notHere("containerd")
+		}
+		if o.NRI && major == 1 {
+			e.notes = append(e.notes, `containerd 1.7 starts NRI plugins only with disable = false in [plugins."io.containerd.nri.v1.nri"], and 1.6 has no NRI`)
+		}
+		return nil
 	}
-	e := &engine{name: "containerd", reload: &reload{unit: "containerd", verb: "restart"}}
 	e.files = []file{{path: path, with: func(text []byte) ([]byte, error) {
 		c := containerdConfig{byDefault: o.Default, shim: o.Hook.shim(), major: major}
 		edited, err := c.with(text)
@@ -49,16 +60,19 @@ func (m *Machine) containerd(o Options) (*engine, error) {
 			err = m.checkImports(path, edited)
 		}
 		return edited, err
-	}, without: withoutHandler}, {
-		path: filepath.Join(nriDirectory, nriLink), link: true, with: func(target []byte) ([]byte, error) {
+	}, without: withoutHandler}}
+	for _, name := range nriLinks {
+		e.files = append(e.files, file{path: filepath.Join(nriDirectory, name), link: true, with: func(target []byte) ([]byte, error) {
 			if !o.NRI {
 				return target, nil
 			}
 			return []byte(o.Hook.Path), nil
-		}, without: func([]byte, []byte) ([]byte, error) { return nil, nil },
-	}}
-	if o.NRI && major == 1 {
-		e.notes = append(e.notes, `containerd 1.7 starts NRI plugins only with disable = false in [plugins."io.containerd.nri.v1.nri"], and 1.6 has no NRI`)
+		}, without: func(target, _ []byte) ([]byte, error) {
+			if !strings.HasPrefix(filepath.Base(string(target)), "oci-secrets") {
+				return target, nil // somebody else's
+			}
+			return nil, nil
+		}})
 	}
 	return e, nil
 }
@@ -191,13 +205,13 @@ func (m *Machine) checkImports(path string, text []byte) error {
 	for _, v := range imports {
 		pattern, _ := v.(string)
 		if !filepath.IsAbs(pattern) {
-			pattern = filepath.Join(dirOf(path), pattern)
+			pattern = filepath.Join(filepath.Dir(path), pattern)
 		}
-		dir, err := m.real(dirOf(pattern))
+		dir, err := m.real(filepath.Dir(pattern))
 		if err != nil {
 			return err
 		}
-		files, _ := filepath.Glob(filepath.Join(dir, baseOf(pattern)))
+		files, _ := filepath.Glob(filepath.Join(dir, filepath.Base(pattern)))
 		for _, f := range files {
 			text, err := readFile(f)
 			if err != nil {

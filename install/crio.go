@@ -13,8 +13,8 @@ import (
 // the tests.
 func (m *Machine) crio(o Options) (*engine, error) {
 	return &engine{
-		name: "crio", reload: &reload{unit: "crio", verb: "restart"},
-		notes: []string{"this was written from CRI-O's documents, and has not been run with it"},
+		reload: &reload{unit: "crio", verb: "restart"},
+		notes:  []string{"this was written from CRI-O's documents, and has not been run with it"},
 		files: []file{{path: "/etc/crio/crio.conf.d/90-oci-secrets.conf", with: func(text []byte) ([]byte, error) {
 			conf, err := decode(text)
 			if err != nil {

@@ -54,12 +54,12 @@ func (p *Plan) makeDirectories() error {
 	}
 	var missing []string
 	for _, c := range p.Changes {
-		missing = append(missing, absent(dirOf(c.real))...)
+		missing = append(missing, absent(filepath.Dir(c.real))...)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	missing = append(absent(dirOf(record)), missing...)
+	missing = append(absent(filepath.Dir(record)), missing...)
 	list := slices.Concat(p.m.recorded(), missing)
 	slices.Sort(list) // a directory before those in it
 	list = slices.Compact(list)
@@ -102,7 +102,7 @@ func makeDirectory(dir string) error {
 // outermost first.
 func absent(dir string) []string {
 	var list []string
-	for ; ; dir = dirOf(dir) {
+	for ; ; dir = filepath.Dir(dir) {
 		if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
 			slices.Reverse(list)
 			return list

@@ -25,17 +25,20 @@ const dockerDefault = "default-runtime"
 // docker has one file, which people edit, and no drop-ins. It is changed in two
 // places at most, and stays as it is in all others.
 func (m *Machine) docker(o Options) (*engine, error) {
-	e := &engine{name: "docker", reload: m.dockerReload(), files: []file{{
+	e := &engine{reload: m.dockerReload(), files: []file{{
 		path:    m.etc("docker/daemon.json"),
 		with:    func(text []byte) ([]byte, error) { return withRuntime(text, o) },
 		without: withoutRuntime,
 	}}}
-	major, _, here := m.version([]string{"docker", "version", "--format", "{{.Server.Version}}"}, []string{"dockerd", "--version"})
-	switch {
-	case !here && !m.Rootless(): // whose daemon is often on another path
-		return nil, notHere("docker")
-	case major > 0 && major < 24:
-		e.notes = append(e.notes, fmt.Sprintf("docker %d knows no annotations, so no container can ask for secrets; 24 and later have `docker run --annotation`", major))
+	e.ask = func() error {
+		major, _, here := m.version([]string{"docker", "version", "--format", "{{.Server.Version}}"}, []string{"dockerd", "--version"})
+		if !here && !m.Rootless() { // whose daemon is often on another path
+			return notHere("docker")
+		}
+		if major > 0 && major < 24 {
+			e.notes = append(e.notes, fmt.Sprintf("docker %d knows no annotations, so no container can ask for secrets; 24 and later have `docker run --annotation`", major))
+		}
+		return nil
 	}
 	return e, nil
 }

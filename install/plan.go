@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -24,10 +25,13 @@ type Options struct {
 // engine is what one engine is told: files, in the order in which they are
 // written.
 type engine struct {
-	name   string
 	files  []file
 	notes  []string // what the operator must know
 	reload *reload  // nil: it reads its configuration each time
+
+	// ask asks the engine what install must know of it; nil for nothing. What is
+	// installed can be taken back when the engine is gone.
+	ask func() error
 }
 
 // file is a file of an engine, and how we get into it and out.
@@ -112,6 +116,11 @@ func (m *Machine) Install(name string, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.ask != nil {
+		if err := e.ask(); err != nil {
+			return nil, err
+		}
+	}
 	p := &Plan{Engine: name, m: m, reload: e.reload}
 	for _, f := range e.files {
 		c, err := m.change(f)
@@ -173,10 +182,10 @@ func (m *Machine) change(f file) (Change, error) {
 	var err error
 	if f.link {
 		var dir string
-		if dir, err = m.real(dirOf(f.path)); err != nil {
+		if dir, err = m.real(filepath.Dir(f.path)); err != nil {
 			return c, err
 		}
-		c.real = dir + "/" + baseOf(f.path)
+		c.real = filepath.Join(dir, filepath.Base(f.path))
 	} else if c.real, err = m.real(f.path); err != nil {
 		return c, err
 	}

@@ -60,19 +60,21 @@ func (m *Machine) podman(o Options) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, after, err := m.containersConf(dropIn)
-	if err != nil {
-		return nil, err
-	}
-	major, minor, here := m.version([]string{"podman", "--version"})
-	if !here {
-		return nil, notHere("podman")
-	}
-	if m.Rootless() && slices.Contains(hooksDirs(before), systemHooks) {
-		return nil, refuse("use it, or uninstall there first", "the system's containers.conf has the hook for every user already, and twice it would not work")
-	}
-	appends := major > 4 || major == 4 && minor >= 8
-	e := &engine{name: "podman", files: []file{
+	var before, after []conf
+	var appends bool // it can add to a list of files read before
+	e := &engine{ask: func() error {
+		major, minor, here := m.version([]string{"podman", "--version"})
+		if !here {
+			return notHere("podman")
+		}
+		appends = major > 4 || major == 4 && minor >= 8
+		var err error
+		before, after, err = m.containersConf(dropIn)
+		if err == nil && m.Rootless() && slices.Contains(hooksDirs(before), systemHooks) {
+			err = refuse("use it, or uninstall there first", "the system's containers.conf has the hook for every user already, and twice it would not work")
+		}
+		return err
+	}, files: []file{
 		{path: dropIn, with: func(text []byte) ([]byte, error) {
 			if err := checkLater(after, hooks, o.Default); err != nil {
 				return nil, err
@@ -134,10 +136,10 @@ func (m *Machine) containersConf(dropIn string) (before, after []conf, err error
 			return nil, nil, err
 		}
 		more, _ := filepath.Glob(full + "/*.conf")
-		more = append(more, filepath.Join(full, baseOf(dropIn))) // as if it were there
+		more = append(more, filepath.Join(full, filepath.Base(dropIn))) // as if it were there
 		slices.Sort(more)
 		for _, path := range slices.Compact(more) {
-			paths = append(paths, filepath.Join(dir, "containers.conf.d", baseOf(path)))
+			paths = append(paths, filepath.Join(dir, "containers.conf.d", filepath.Base(path)))
 		}
 	}
 	at := slices.Index(paths, dropIn)

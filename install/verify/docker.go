@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,6 +20,7 @@ func openDocker(ctx context.Context, image string) (*engine, error) {
 	var info struct {
 		ServerVersion, DefaultRuntime string
 		Runtimes                      map[string]any
+		SecurityOptions               []string
 	}
 	if err == nil {
 		err = json.Unmarshal([]byte(out), &info)
@@ -31,6 +34,9 @@ func openDocker(ctx context.Context, image string) (*engine, error) {
 	}
 	if _, ok := info.Runtimes[runtimeName]; !ok {
 		return nil, fault.New(failed, "oci-secrets install docker --reload", "docker does not know the runtime %s", runtimeName)
+	}
+	if rootless := slices.Contains(info.SecurityOptions, "name=rootless"); rootless != (os.Geteuid() != 0) {
+		return nil, fault.New(failed, "run it as the user whose daemon it is", "the secret for it must be made by the user of the daemon, and that is another one")
 	}
 	docker := func(args ...string) []string { return append([]string{"docker"}, args...) }
 	w := way{
