@@ -3,9 +3,14 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/oci-secrets/oci-secrets/hook/report"
+	"github.com/oci-secrets/oci-secrets/install"
+	"github.com/oci-secrets/oci-secrets/resolver/config"
 )
 
 func hookConfigCommand() *cli.Command {
@@ -34,8 +39,34 @@ func hookConfigCommand() *cli.Command {
 	}
 }
 
+// hookFlags is the hook that --path and --config describe.
+func hookFlags(c *cli.Context) (hook install.Hook, err error) {
+	path := c.String("path")
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return install.Hook{}, report.Usage("where this program is cannot be found out: name it with --path")
+		}
+		path = self
+	}
+	for _, p := range []struct {
+		to   *string
+		from string
+	}{{&hook.Path, path}, {&hook.Config, config.ForHook(c.String("config"))}} {
+		if p.from == "" {
+			continue
+		}
+		abs, err := filepath.Abs(p.from)
+		if err != nil {
+			return install.Hook{}, report.Usage("%q: give an absolute path", p.from)
+		}
+		*p.to = abs
+	}
+	return hook, nil
+}
+
 func hookConfig(c *cli.Context) ([]byte, error) {
-	hook, err := hookFor(c)
+	hook, err := hookFlags(c)
 	if err != nil {
 		return nil, err
 	}

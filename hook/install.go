@@ -8,14 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/install"
-	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -139,7 +137,7 @@ func runInstall(c *cli.Context, e told) error {
 	if err != nil {
 		return err
 	}
-	if o.Hook, err = hookFor(c); err != nil {
+	if o.Hook, err = hookFlags(c); err != nil {
 		return err
 	}
 	p, err := m.Install(e.name, o)
@@ -276,35 +274,4 @@ func carryOut(c *cli.Context, p *install.Plan) error {
 		}
 	}
 	return nil
-}
-
-// hookFor is the hook as the flags --path and --config describe it.
-func hookFor(c *cli.Context) (install.Hook, error) {
-	path := c.String("path")
-	if path == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return install.Hook{}, report.Usage("where this program is cannot be found out: name it with --path")
-		}
-		path = self
-	}
-	settings := ""
-	if slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), "config") }) {
-		settings = config.ForHook(c.String("config"))
-	}
-	var hook install.Hook
-	for _, p := range []struct {
-		to   *string
-		from string
-	}{{&hook.Path, path}, {&hook.Config, settings}} {
-		if p.from == "" {
-			continue
-		}
-		abs, err := filepath.Abs(p.from)
-		if err != nil {
-			return hook, report.Usage("%q: give an absolute path", p.from)
-		}
-		*p.to = abs
-	}
-	return hook, nil
 }
