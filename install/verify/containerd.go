@@ -33,7 +33,7 @@ func openContainerd(ctx context.Context, image, self string) (*engine, error) {
 	e.ways = []way{{
 		name: "ctr run --runc-binary " + install.Shim, shim: true, fix: "the real runtime must run hooks",
 		run: func(name, secret string, args ...string) ([]string, error) {
-			return append(ctr("run", "--rm", "--runc-binary", shim, "--annotation", "secrets.oci/from="+secret, image, name), args...), nil
+			return append(ctr("run", "--rm", "--cgroup", "/"+name, "--runc-binary", shim, "--annotation", "secrets.oci/from="+secret, image, name), args...), nil
 		},
 		exec: func(name string, args ...string) []string {
 			return append(ctr("tasks", "exec", "--exec-id", "probe", name), args...)
