@@ -22,6 +22,8 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -252,11 +254,19 @@ func outputOf(ctx context.Context, stdin io.Reader, argv []string) (string, erro
 	return stdout.String(), err
 }
 
+// logged is the message in a line of logrus, which crictl prints.
+var logged = regexp.MustCompile(`level=\w+ msg=("(?:[^"\\]|\\.)*")`)
+
 // lastLine is the last line that says something of our own, else the last.
 func lastLine(text string) string {
 	last := ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
+		if m := logged.FindStringSubmatch(line); m != nil {
+			if msg, err := strconv.Unquote(m[1]); err == nil {
+				line = msg
+			}
+		}
 		if line == "" || strings.HasPrefix(line, "hint: ") {
 			continue
 		}

@@ -64,6 +64,10 @@ func TestBrokenLinks(t *testing.T) {
 			change: func(f *fake) { f.run = "printf 'oci-secrets: broken\\nhint: x\\nError: it failed\\n' >&2; exit 1" },
 			want:   "nynnny", problem: "fake: the first process does not have the secret: refused: oci-secrets: broken\n",
 		},
+		"an engine that logs": {
+			change: func(f *fake) { f.run = `echo 'time="x" level=fatal msg="no \"space\""' >&2; exit 1` },
+			want:   "nnnnny", problem: "fake: the first process does not have the secret: no \"space\"\nhint: mend it\n",
+		},
 		"the engine refuses": {
 			change: func(f *fake) { f.run = "echo no space >&2; exit 1" },
 			want:   "nnnnny", problem: "fake: the first process does not have the secret: no space\nhint: mend it\n",
