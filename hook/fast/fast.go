@@ -24,7 +24,6 @@ import (
 )
 
 func init() {
-	shim.Wiper(os.Args[0])
 	name, isShim := shim.Named(os.Args[0])
 	if !isShim && pass.Command == "" {
 		return

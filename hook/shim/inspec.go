@@ -4,10 +4,8 @@ package shim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -26,8 +24,9 @@ import (
 // trace. The variables come into a copy of config.json on a file system in
 // memory, which in a mount namespace of the runtime's own stands in the place
 // of the engine's file. That one stays as it is, the bundle keeps its path, and
-// nobody outside the namespace sees the copy. What the runtime itself keeps of
-// its spec is out of our hands (SECURITY.md).
+// nobody outside the namespace sees the copy, which goes with the last process in
+// it: runsc's own processes have others. What the runtime itself keeps of its
+// spec is out of our hands (SECURITY.md).
 func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, asked spec.Asked, settings *config.Settings) error {
 	if err := hide(); err != nil {
 		return err
@@ -110,52 +109,13 @@ func cover(path string, b []byte, place string) error {
 	if _, err := f.Write(b); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Chown(int(owner.Uid), int(owner.Gid)), wipeLater(f)); err != nil {
+	if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
 		return err
 	}
 	if err := unix.Mount(f.Name(), path, "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
 	return unix.Unmount(place, unix.MNT_DETACH)
-}
-
-// wiperName is the name of the process that wipes a copy.
-const wiperName = "oci-secrets-wiper"
-
-// wipeLater starts a process that empties the file as soon as this process,
-// which will be the runtime, has ended. The container may live on with its
-// namespace for long.
-func wipeLater(f *os.File) error {
-	fd, err := unix.PidfdOpen(os.Getpid(), 0)
-	if err != nil {
-		return err
-	}
-	pidfd := os.NewFile(uintptr(fd), "pidfd")
-	defer func() { _ = pidfd.Close() }() // nothing was written
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{wiperName}
-	cmd.Env = []string{}
-	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.ExtraFiles = []*os.File{f, pidfd} // 3, 4
-	return cmd.Start()
-}
-
-// Wiper is that process, where argv0 says so. It does not come back then.
-func Wiper(argv0 string) {
-	if argv0 != wiperName {
-		return
-	}
-	poll := []unix.PollFd{{Fd: 4, Events: unix.POLLIN}}
-	for {
-		if _, err := unix.Poll(poll, -1); !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err := unix.Ftruncate(3, 0); err != nil {
-		os.Exit(1)
-	}
-	os.Exit(0)
 }
 
 // id is the container's id.

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,6 +140,16 @@ func TestShimExec(t *testing.T) {
 					t.Errorf("OWN is %q, of the container's own: %v", last["OWN"], way.own)
 				}
 			})
+		}
+		for _, flag := range []string{"--new", "--new=value"} {
+			res := rig.Run(t, r.Argv(append([]string{"exec", flag}, report...)...)...)
+			if res.Code != 16 || res.Stdout != "" || !strings.HasPrefix(res.Stderr, "oci-secrets: exec in container "+b.ID+": the flag --new is not known, and might be lost\nhint: ") {
+				t.Errorf("%s: exit code %d\n%s", flag, res.Code, res.Stderr)
+			}
+		}
+		res := rig.Run(t, r.Argv(append([]string{"exec", "--new", "value"}, report...)...)...)
+		if res.Code != 16 || res.Stdout != "" {
+			t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
 		}
 		b.WriteSettings(t, filepath.Base(b.Config), strings.Replace(read(t, b.Config), "[runtime]\n", "[runtime]\nexec = \"off\"\n", 1))
 		has(t, rig.ParseReport(t, rig.MustRun(t, r.Argv(append([]string{"exec"}, report...)...)...).Stdout).Env, "SECRET", "default")
@@ -295,6 +306,9 @@ func TestShimPasses(t *testing.T) {
 	r.Start(t, b)
 	rig.AwaitReport(t, file)
 	rig.MustRun(t, r.Argv("exec", b.ID, rig.PayloadPath, "report")...)
+	if res := rig.Run(t, r.Argv("exec", "--new", b.ID, rig.PayloadPath)...); strings.Contains(res.Stderr, "oci-secrets") {
+		t.Errorf("a flag that is not known is refused: %s", res.Stderr)
+	}
 	r.Delete(t, b)
 	if read(t, config) != before {
 		t.Error("config.json changed")
@@ -336,9 +350,18 @@ func TestShimInSpec(t *testing.T) {
 		return rig.MustRun(t, append(runsc[:len(runsc):len(runsc)], args...)...)
 	}
 	t.Cleanup(func() { _ = exec.Command(runsc[0], append(runsc[1:], "delete", "--force", b.ID)...).Run() })
+	// Mounts here are seen everywhere, as with systemd.
+	if err := errors.Join(unix.Mount(b.Dir, b.Dir, "", unix.MS_BIND, ""), unix.Mount("", b.Dir, "", unix.MS_SHARED, ""),
+		unix.Mount("", state, "", unix.MS_SHARED, "")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(b.Dir, unix.MNT_DETACH) })
 	config := filepath.Join(b.Dir, "config.json")
-	before := read(t, config)
+	before, mounts := read(t, config), read(t, "/proc/self/mountinfo")
 	do("create", "--bundle", b.Dir, b.ID)
+	if diff := cmp.Diff(mounts, read(t, "/proc/self/mountinfo")); diff != "" {
+		t.Errorf("mounts (-before +after):\n%s", diff)
+	}
 	do("start", b.ID)
 	has(t, rig.AwaitReport(t, file).Env, "SECRET", canary)
 	if read(t, config) != before {
