@@ -314,6 +314,16 @@ func TestShimPasses(t *testing.T) {
 		t.Error("config.json changed")
 	}
 
+	r.Create(t, b)
+	r.Start(t, b)
+	if err := os.Remove(config); err != nil {
+		t.Fatal(err)
+	}
+	if res := rig.Run(t, r.Argv("exec", b.ID, rig.PayloadPath, "report")...); res.Code != 14 || res.Stdout != "" || !strings.Contains(res.Stderr, "what it asks for cannot be told") {
+		t.Errorf("without a config.json exec has exit code %d\n%s", res.Code, res.Stderr)
+	}
+	r.Delete(t, b)
+
 	b.Annotate("io.kubernetes.cri.container-type", "sandbox")
 	b.Annotate(from, "db")
 	b.Write(t)
@@ -369,6 +379,16 @@ func TestShimInSpec(t *testing.T) {
 	}
 	if found := rig.Find(t, canary, config, filepath.Join(b.Dir, "rootfs")); found != nil {
 		t.Errorf("the value is in %q", found)
+	}
+	kept := rig.Find(t, canary, state, root)
+	want := []string{filepath.Join(state, "exec"), root} // runsc keeps the spec that it was given
+	if len(kept) != 2 || filepath.Dir(kept[0]) != want[0] || filepath.Dir(kept[1]) != want[1] {
+		t.Errorf("the value is in %q, want a file in each of %q", kept, want)
+	}
+	for _, path := range kept {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o007 != 0 { // runsc: 0640, root's group
+			t.Errorf("%s has mode %v, %v", path, info.Mode(), err)
+		}
 	}
 	b.WriteSettings(t, "secrets.json", `{"db": {"SECRET": "rotated"}}`)
 	has(t, rig.ParseReport(t, do("exec", b.ID, rig.PayloadPath, "report").Stdout).Env, "SECRET", canary)
