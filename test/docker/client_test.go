@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,11 @@ func (d *daemon) client() []string {
 func (d *daemon) docker(t *testing.T, args ...string) rig.Result {
 	t.Helper()
 	return rig.RunWith(t, d.client(), "", append([]string{d.program(t, "docker")}, args...)...)
+}
+
+// command is a command line in the daemon's namespaces.
+func (d *daemon) command(argv ...string) []string {
+	return append([]string{"nsenter", "--target", strconv.Itoa(d.first.Process.Pid), "--mount", "--pid", "--"}, argv...)
 }
 
 // must is docker where it must succeed; it gives the output.

@@ -20,12 +20,21 @@ import (
 )
 
 // namespaces is the first process of a docker's namespaces. It hands the signal
-// to end on to dockerd, and reaps what containers leave to it.
+// to end on to dockerd, and reaps what containers leave to it. What is written below
+// /etc and /var/lib stays in the namespaces, but for docker's own settings.
 const namespaces = `
 set -e
+settings=$1
+shift
 mount --make-rprivate /
 mount -t proc proc /proc
 for d in /run /dev/shm; do mount -t tmpfs -o mode=755 tmpfs $d; done
+for d in /etc /var/lib; do
+	mkdir -p /run/own$d /run/work$d
+	mount -t overlay -o lowerdir=$d,upperdir=/run/own$d,workdir=/run/work$d overlay $d
+done
+mkdir -p /etc/docker
+mount --bind "$settings" /etc/docker
 "$@" &
 trap 'kill $!' TERM
 wait $! || :
@@ -36,7 +45,7 @@ wait $!
 type daemon struct {
 	engine
 	dir      string
-	settings map[string]any // daemon.json
+	settings map[string]any // of daemon.json
 	env      []string
 	first    *exec.Cmd // the first process of the namespaces
 	ended    chan struct{}
@@ -49,10 +58,11 @@ func (e engine) start(t *testing.T, dir string, settings map[string]any, env ...
 	d := &daemon{engine: e, dir: dir, settings: maps.Clone(settings), env: e.environment(env...)}
 	maps.Copy(d.settings, e.settings)
 	maps.Copy(d.settings, map[string]any{
-		"data-root": dir + "/data", "exec-root": dir + "/exec", "pidfile": dir + "/pid", "hosts": []string{d.host()},
+		"data-root": dir + "/data", "exec-root": dir + "/exec", "hosts": []string{d.host()},
 		"bridge": "none", "iptables": false, "ip6tables": false, "userland-proxy": false, "debug": true,
 		"cgroup-parent": "/" + filepath.Base(base),
 	})
+	d.configure(t)
 	t.Cleanup(func() { d.stop(t) })
 	d.launch(t)
 	return d
@@ -63,13 +73,12 @@ func (d *daemon) host() string { return "unix://" + d.dir + "/socket" }
 // launch starts the daemon and waits until it answers.
 func (d *daemon) launch(t *testing.T) {
 	t.Helper()
-	d.configure(t)
 	log, err := os.OpenFile(d.dir+"/log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	d.first = exec.Command("sh", "-c", namespaces, "sh", d.program(t, "dockerd"), "--config-file", d.dir+"/daemon.json")
+	d.first = exec.Command("sh", "-c", namespaces, "sh", d.dir+"/etc", d.program(t, "dockerd"))
 	d.first.Env = d.env
 	d.first.Stdout, d.first.Stderr = log, log
 	d.first.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
@@ -105,22 +114,10 @@ func (d *daemon) configure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rig.WriteFile(t, d.dir+"/daemon.json", string(text), 0o644)
-}
-
-// reload lets the daemon read daemon.json again.
-func (d *daemon) reload(t *testing.T) {
-	t.Helper()
-	d.configure(t)
-	since := now()
-	for _, pid := range d.processes() {
-		if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(comm) == "dockerd\n" {
-			if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
-				t.Fatal(err)
-			}
-		}
+	if err := os.MkdirAll(d.dir+"/etc", 0o755); err != nil {
+		t.Fatal(err)
 	}
-	d.event(t, "--since", since, "--filter", "type=daemon", "--filter", "event=reload")
+	rig.WriteFile(t, d.dir+"/etc/daemon.json", string(text), 0o644)
 }
 
 func (d *daemon) runs() bool {

@@ -77,6 +77,7 @@ func TestFeatures(t *testing.T) {
 	s := newSite(t, docker29(t), three, nil)
 	s.end(t)
 	s.settings["runtimes"].(map[string]any)["broken"] = map[string]any{"path": "/bin/false"}
+	s.configure(t)
 	s.launch(t)
 	asked := regexp.MustCompile(`Failed to run \[\S+ features\]`).FindAllString(s.log(t), -1)
 	if d := cmp.Diff([]string{"Failed to run [/bin/false features]"}, asked); d != "" {
