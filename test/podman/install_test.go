@@ -133,6 +133,16 @@ func TestInstall(t *testing.T) {
 				"refused when a secret is missing": {"yes", "yes"},
 			})
 
+			// One that is ended while a container runs leaves nothing either.
+			const ended = `"$1" verify podman &
+until [ "$(podman ps --quiet)" ]; do kill -0 $! || break; done
+kill -TERM $!
+wait $!`
+			r = rig.Run(t, h.command("sh", "-c", ended, "sh", h.binary)...)
+			if now := h.state(t); r.Code != 1 || r.Stderr != "oci-secrets: interrupted\n" || now != existing {
+				t.Errorf("ended: exit code %d\n%s\nimages and containers before %q, after %q", r.Code, r.Stderr, existing, now)
+			}
+
 			wantVar(t, rig.ParseReport(t, h.ok(t, "podman", "run", "--rm", from("db"), image)).Env, "DB_USER", "app")
 			name := "user-" + m.String()
 			h.ok(t, "podman", "--runtime", "oci-secrets", "run", "--detach", "--name", name, image, rig.PayloadPath, "wait", "/tmp/report")
