@@ -45,40 +45,29 @@ func (m *Machine) docker(o Options) (*engine, error) {
 
 // withRuntime names the shim in a daemon.json.
 func withRuntime(text []byte, o Options) ([]byte, error) {
-	set := [][2]any{{dockerPath, o.Hook.shim()}}
+	path, err := json.Marshal(o.Hook.shim())
+	if err != nil {
+		return nil, err
+	}
+	edits := []edit{set(string(path), dockerPath...)}
 	if o.Default {
-		set = append(set, [2]any{[]string{dockerDefault}, runtimeName})
+		edits = append(edits, set(`"`+runtimeName+`"`, dockerDefault))
 	}
-	out := text
-	if len(bytes.TrimSpace(text)) == 0 {
-		out = []byte("{\n}\n")
+	if !blank(text) {
+		return apply(text, edits...)
 	}
-	for _, s := range set {
-		literal, err := json.Marshal(s[1])
-		if err != nil {
-			return nil, err
-		}
-		doc, err := spec.ParseDoc(out)
-		if err != nil {
-			return nil, err
-		}
-		if out, err = doc.WithMember(string(literal), s[0].([]string)...); err != nil {
-			return nil, err
-		}
+	out, err := apply([]byte("{}"), edits...)
+	if err != nil {
+		return nil, err
 	}
-	if text == nil { // nobody's style to keep
-		var pretty bytes.Buffer
-		if err := json.Indent(&pretty, out, "", "  "); err != nil {
-			return nil, err
-		}
-		return pretty.Bytes(), nil
-	}
-	return out, nil
+	var pretty bytes.Buffer // nobody's style to keep
+	err = json.Indent(&pretty, append(out, '\n'), "", "  ")
+	return pretty.Bytes(), err
 }
 
 // withoutRuntime takes the shim out of a daemon.json.
 func withoutRuntime(text, original []byte) ([]byte, error) {
-	if len(bytes.TrimSpace(text)) == 0 {
+	if blank(text) {
 		return text, nil
 	}
 	doc, err := spec.ParseDoc(text)
@@ -86,7 +75,7 @@ func withoutRuntime(text, original []byte) ([]byte, error) {
 		return nil, err
 	}
 	was := &spec.Doc{}
-	if len(bytes.TrimSpace(original)) > 0 {
+	if !blank(original) {
 		if was, err = spec.ParseDoc(original); err != nil {
 			return nil, fmt.Errorf("the backup: %w", err)
 		}
@@ -94,41 +83,64 @@ func withoutRuntime(text, original []byte) ([]byte, error) {
 	if _, ours, err := doc.Member(dockerRuntime...); err != nil || !ours {
 		return text, err
 	}
-	out, err := doc.WithoutMember(dockerRuntime...)
+	edits := []edit{unset(dockerRuntime...)}
+	runtimes, _, err := doc.Member(dockerRuntime[0])
 	if err != nil {
 		return nil, err
 	}
-	if doc, err = spec.ParseDoc(out); err != nil {
-		return nil, err
-	}
-	rest, _, err := doc.Member("runtimes")
+	others, err := apply([]byte(runtimes), unset(runtimeName))
 	if err != nil {
 		return nil, err
 	}
-	if _, had, _ := was.Member("runtimes"); !had && strings.Trim(rest, "{} \t\r\n") == "" {
-		if out, err = doc.WithoutMember("runtimes"); err != nil {
-			return nil, err
-		}
-		if doc, err = spec.ParseDoc(out); err != nil {
-			return nil, err
+	if _, had, _ := was.Member(dockerRuntime[0]); !had && nothing(others) {
+		edits = []edit{unset(dockerRuntime[0])}
+	}
+	name, _, err := doc.Member(dockerDefault)
+	if err != nil {
+		return nil, err
+	}
+	if name == `"`+runtimeName+`"` {
+		if literal, had, _ := was.Member(dockerDefault); had {
+			edits = append(edits, set(literal, dockerDefault))
+		} else {
+			edits = append(edits, unset(dockerDefault))
 		}
 	}
-	if name, _, err := doc.Member(dockerDefault); err != nil || name == `"`+runtimeName+`"` {
-		literal, had, _ := was.Member(dockerDefault)
-		if had {
-			out, err = doc.WithMember(literal, dockerDefault)
-		} else if err == nil {
-			out, err = doc.WithoutMember(dockerDefault)
+	out, err := apply(text, edits...)
+	if err == nil && nothing(out) && blank(original) {
+		return original, nil
+	}
+	return out, err
+}
+
+// edit is a change of a JSON document.
+type edit func(*spec.Doc) ([]byte, error)
+
+func set(literal string, path ...string) edit {
+	return func(doc *spec.Doc) ([]byte, error) { return doc.WithMember(literal, path...) }
+}
+
+func unset(path ...string) edit {
+	return func(doc *spec.Doc) ([]byte, error) { return doc.WithoutMember(path...) }
+}
+
+func apply(text []byte, edits ...edit) ([]byte, error) {
+	for _, e := range edits {
+		doc, err := spec.ParseDoc(text)
+		if err == nil {
+			text, err = e(doc)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	if strings.Trim(string(out), "{} \t\r\n") == "" && len(bytes.TrimSpace(original)) == 0 {
-		return original, nil
-	}
-	return out, nil
+	return text, nil
 }
+
+func blank(text []byte) bool { return len(bytes.TrimSpace(text)) == 0 }
+
+// nothing says that a document is an empty object.
+func nothing(text []byte) bool { return strings.Trim(string(text), "{} \t\r\n") == "" }
 
 // dockerUsers are the containers that were made for the shim.
 func (m *Machine) dockerUsers() ([]string, error) {

@@ -79,21 +79,11 @@ func (m *Machine) podman(o Options) (*engine, error) {
 			if err := checkLater(after, hooks, o.Default); err != nil {
 				return nil, err
 			}
-			conf, err := decode(text)
-			if err != nil {
-				return nil, err
+			list := "[" + quoteTOML(hooks) + ", {append=true}]"
+			if !appends { // a list replaces those that are read before it
+				list = listTOML(append(hooksDirs(before), hooks))
 			}
-			engine := "[engine]\nhooks_dir = "
-			if appends {
-				engine += "[" + quoteTOML(hooks) + ", {append=true}]\n"
-			} else { // a list replaces those that are read before it
-				engine += listTOML(append(hooksDirs(before), hooks)) + "\n"
-			}
-			if o.Default || table(conf, "engine")["runtime"] == runtimeName {
-				engine += "runtime = " + quoteTOML(runtimeName) + "\n"
-			}
-			engine += "[engine.runtimes]\n" + runtimeName + " = " + listTOML([]string{o.Hook.shim()}) + "\n"
-			return withBlock(text, engine)
+			return withEngine(text, list, o)
 		}, without: withoutBlock},
 		{
 			path: filepath.Join(hooks, "oci-secrets.json"), with: func([]byte) ([]byte, error) { return hook, nil },
@@ -101,6 +91,19 @@ func (m *Machine) podman(o Options) (*engine, error) {
 		},
 	}}
 	return e, nil
+}
+
+// withEngine puts podman's settings into the drop-in.
+func withEngine(text []byte, hooksDirs string, o Options) ([]byte, error) {
+	conf, err := decode(text)
+	if err != nil {
+		return nil, err
+	}
+	body := "[engine]\nhooks_dir = " + hooksDirs + "\n"
+	if o.Default || table(conf, "engine")["runtime"] == runtimeName {
+		body += "runtime = " + quoteTOML(runtimeName) + "\n"
+	}
+	return withBlock(text, body+"[engine.runtimes]\n"+runtimeName+" = "+listTOML([]string{o.Hook.shim()})+"\n")
 }
 
 const systemHooks = "/etc/oci-secrets/hooks.d"
