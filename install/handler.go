@@ -21,7 +21,11 @@ const (
 )
 
 // criPlugins are the plugins with CRI's runtimes, by the version of config.toml.
-var criPlugins = map[int64]string{2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime"}
+// Version 2 is that of containerd 1.3, the others are of 2.x; each containerd
+// reads the older ones as well.
+var criPlugins = map[int64]string{
+	2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime", 4: "io.containerd.cri.v1.runtime",
+}
 
 // inlineTable is a table on the way to the handlers that has no header.
 var inlineTable = regexp.MustCompile(`(?m)^[ \t]*(plugins|containerd|runtimes|["']io\.containerd\.(grpc\.v1\.cri|cri\.v1\.runtime)["'])([ \t]*\.[^=\n]*)?[ \t]*=`)
@@ -58,7 +62,7 @@ func (c *containerdConfig) with(text []byte) ([]byte, error) {
 	}
 	plugin, ok := criPlugins[c.version]
 	if !ok {
-		return nil, refuse("`containerd config migrate` prints it in a newer version", "it has no version = 2 or 3")
+		return nil, refuse("`containerd config migrate` prints it in a newer version", "it has no version = 2, 3 or 4")
 	}
 	cri := []string{"plugins", plugin, "containerd"}
 	ours := [][]string{append(slices.Clone(cri), "runtimes", runtimeName)}

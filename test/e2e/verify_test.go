@@ -85,6 +85,14 @@ refused when a secret is missing  yes                      yes
 	}
 }
 
+// TestVerifyAsksNobody has a Vault that does not answer, which is not asked.
+func TestVerifyAsksNobody(t *testing.T) {
+	r := verifier(t, rig.Runc, "[vault]\naddress = \"https://127.0.0.1:1\"\n[vault.auth]\nmethod = \"token\"\ntoken = \"x\"\n", "")
+	if r.Code != 0 || !strings.Contains(r.Stdout, "the first process has the secret  yes                      yes\n") {
+		t.Errorf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+}
+
 // TestVerifyBroken has links of the chain that are broken.
 func TestVerifyBroken(t *testing.T) {
 	for name, tt := range map[string]struct {
