@@ -25,7 +25,7 @@ const dockerDefault = "default-runtime"
 // docker has one file, which people edit, and no drop-ins. It is changed in two
 // places at most, and stays as it is in all others.
 func (m *Machine) docker(o Options) (*engine, error) {
-	e := &engine{reload: m.dockerReload(), files: []file{{
+	e := &engine{reload: m.dockerReload(o.Default), files: []file{{
 		path:    m.etc("docker/daemon.json"),
 		with:    func(text []byte) ([]byte, error) { return withRuntime(text, o) },
 		without: withoutRuntime,

@@ -23,7 +23,7 @@ type reload struct {
 	// makes it forget.
 	keeps bool
 
-	// knows says whether the engine knows the shim, where it reads its
+	// knows says whether the engine does as it is told, where it reads its
 	// configuration some time after it was told to; nil where it does not.
 	knows func() bool
 }
@@ -31,14 +31,15 @@ type reload struct {
 // settle is how long an engine may take.
 const settle = 10 * time.Second
 
-func (m *Machine) dockerReload() *reload {
+func (m *Machine) dockerReload(byDefault bool) *reload {
 	r := &reload{unit: "docker", verb: "reload", user: m.Rootless(), keeps: true, pidFile: "/run/docker.pid"}
 	if m.Rootless() {
 		r.pidFile = os.Getenv("XDG_RUNTIME_DIR") + "/docker.pid"
 	}
 	r.knows = func() bool {
-		out, err := m.Run("docker", "info", "--format", "{{json .Runtimes}}")
-		return err == nil && strings.Contains(out, `"`+runtimeName+`"`)
+		out, err := m.Run("docker", "info", "--format", "{{.DefaultRuntime}} {{json .Runtimes}}")
+		name, runtimes, _ := strings.Cut(out, " ")
+		return err == nil && strings.Contains(runtimes, `"`+runtimeName+`"`) && (!byDefault || name == runtimeName)
 	}
 	return r
 }
