@@ -48,7 +48,10 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 	var process []byte
 	var explicit []string
 	if isFile {
-		process, explicit, err = c.processFile(file)
+		if process, err = os.ReadFile(file); err != nil {
+			return s.args, nil //nolint:nilerr // the runtime says it in its own words
+		}
+		explicit, err = c.explicit(process)
 	} else {
 		process, explicit, err = s.processOf(c)
 	}
@@ -65,31 +68,23 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 	return s.execArgs("/proc/self/fd/"+strconv.Itoa(fd), c.ID), nil
 }
 
-// processFile reads the process that an engine wrote, and the names that its
-// caller sets: what stands in its environment as it stands in the container's
+// explicit gives what the caller of exec sets in the process that an engine
+// wrote: what stands in its environment as it stands in the container's
 // configuration is not the caller's.
-func (c *container) processFile(path string) (process []byte, explicit []string, err error) {
-	if process, err = os.ReadFile(path); err != nil {
-		return nil, nil, fault.New(fault.Document, "", "read the process file: %w", err)
-	}
+func (c *container) explicit(process []byte) ([]string, error) {
 	doc, err := spec.ParseProcess(process)
 	if err != nil {
-		return nil, nil, fault.New(fault.Document, "", "read the process file %s: %w", path, err)
+		return nil, fault.New(fault.Document, "", "read the process file: %w", err)
 	}
 	env, err := doc.Env()
 	if err != nil {
-		return nil, nil, fault.New(fault.Document, "", "read the process file %s: %w", path, err)
+		return nil, fault.New(fault.Document, "", "read the process file: %w", err)
 	}
 	own, err := c.doc.Env()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for _, e := range env {
-		if !slices.Contains(own, e) {
-			explicit = append(explicit, e)
-		}
-	}
-	return process, explicit, nil
+	return slices.DeleteFunc(env, func(e string) bool { return slices.Contains(own, e) }), nil
 }
 
 // withVariables gives the process with vars, but for those that explicit sets.

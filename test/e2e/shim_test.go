@@ -141,6 +141,9 @@ func TestShimExec(t *testing.T) {
 				}
 			})
 		}
+		if res := rig.Run(t, r.Argv("exec", "--process", "/absent.json", b.ID)...); res.Code == 0 || strings.Contains(res.Stderr, "oci-secrets") {
+			t.Errorf("without a process file: exit code %d\n%s", res.Code, res.Stderr)
+		}
 		for _, flag := range []string{"--new", "--new=value"} {
 			res := rig.Run(t, r.Argv(append([]string{"exec", flag}, report...)...)...)
 			if res.Code != 16 || res.Stdout != "" || !strings.HasPrefix(res.Stderr, "oci-secrets: exec in container "+b.ID+": the flag --new is not known, and might be lost\nhint: ") {
