@@ -17,17 +17,16 @@ import (
 //
 // The runtime shim needs it for every command, of containers that ask for
 // nothing, too, and such a container must be killed and deleted also while
-// there is a mistake somewhere in the settings. So this reads one line and
-// checks no other; what it does not protect against is the settings being
-// somebody else's to write, which is an error. [Load] sees to it that the line is where this
-// finds it.
+// there is a mistake somewhere in the settings, or where they are missing. So this
+// reads one line and checks no other. Settings that others can write are an error.
+// [Load] sees to it that the line is where this finds it.
 func RuntimePath(path string) (string, error) {
-	path, named, err := Find(path)
+	path, _, err := Find(path)
 	if err != nil {
 		return "", err
 	}
 	text, err := private.ReadTrusted(path)
-	if errors.Is(err, fs.ErrNotExist) && !named {
+	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {

@@ -55,9 +55,9 @@ func TestCanary(t *testing.T) {
 	check("before it is started", secret, nil)
 
 	s.must(t, "start", "web")
-	wantVar(t, s.report(t, "web").Env, "CANARY", secret)
+	rig.WantVar(t, s.report(t, "web").Env, "CANARY", secret)
 	s.must(t, "exec", "--detach", "web", rig.PayloadPath, "wait", "/vol/exec")
-	wantVar(t, s.report(t, "exec").Env, "CANARY", secret)
+	rig.WantVar(t, s.report(t, "exec").Env, "CANARY", secret)
 	s.must(t, "commit", "web", "copy")
 	check("while it runs", secret, whereSecret)
 	check("while it runs", plain, wherePlain)

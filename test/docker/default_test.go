@@ -26,7 +26,7 @@ func TestDefaultRuntime(t *testing.T) {
 
 	t.Run("asks", func(t *testing.T) {
 		out := s.must(t, "run", "--rm", "--network", "host", from("db"), image)
-		wantVar(t, rig.ParseReport(t, out).Env, "DB_PASSWORD", "hunter2")
+		rig.WantVar(t, rig.ParseReport(t, out).Env, "DB_PASSWORD", "hunter2")
 	})
 	t.Run("asks for nothing", func(t *testing.T) {
 		if d := cmp.Diff(s.bundle(t, "--runtime", "runc"), s.bundle(t)); d != "" {
@@ -38,13 +38,13 @@ func TestDefaultRuntime(t *testing.T) {
 		rig.WriteFile(t, dir+"/Dockerfile", "FROM "+image+"\nLABEL secrets.oci/from=db\nRUN [\"/payload\", \"mark\", \"/report\"]\n", 0o644)
 		s.must(t, "build", "--network", "host", "--tag", "built", dir)
 		r := rig.ParseReport(t, s.must(t, "run", "--rm", "--network", "host", "built", "cat", "/report"))
-		wantNone(t, r.Env, "DB_USER", "DB_PASSWORD")
-		wantVar(t, r.Env, "FROM_IMAGE", "image")
+		rig.WantNone(t, r.Env, "DB_USER", "DB_PASSWORD")
+		rig.WantVar(t, r.Env, "FROM_IMAGE", "image")
 	})
 	t.Run("without settings", func(t *testing.T) {
 		rig.WriteFile(t, s.config, "[dict\n", 0o600)
 		defer s.set(t, "")
-		wantVar(t, rig.ParseReport(t, s.must(t, "run", "--rm", "--network", "host", image)).Env, "FROM_IMAGE", "image")
+		rig.WantVar(t, rig.ParseReport(t, s.must(t, "run", "--rm", "--network", "host", image)).Env, "FROM_IMAGE", "image")
 	})
 }
 

@@ -67,8 +67,8 @@ func TestOptions(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := rig.ParseReport(t, s.must(t, slices.Concat(s.args("run", "--rm"), c.args, []string{from("db"), image, rig.PayloadPath, "report"})...))
-			wantVar(t, got.Env, "DB_USER", "app")
-			wantVar(t, got.Env, "DB_PASSWORD", "hunter2")
+			rig.WantVar(t, got.Env, "DB_USER", "app")
+			rig.WantVar(t, got.Env, "DB_PASSWORD", "hunter2")
 			if got.UID != c.uid {
 				t.Errorf("uid %d, want %d", got.UID, c.uid)
 			}
@@ -88,6 +88,6 @@ func TestNotAsked(t *testing.T) {
 		{from("db")},
 	} {
 		out := s.must(t, slices.Concat([]string{"run", "--rm", "--network", "host"}, args, []string{image})...)
-		wantNone(t, rig.ParseReport(t, out).Env, "DB_USER", "DB_PASSWORD")
+		rig.WantNone(t, rig.ParseReport(t, out).Env, "DB_USER", "DB_PASSWORD")
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-secrets/oci-secrets/test/rig"
 )
 
 // Docker before 24 has no annotations, so nothing can be asked for. The shim
@@ -16,13 +18,13 @@ func TestDocker20(t *testing.T) {
 	s := newSite(t, docker20(t), three, nil)
 	args := []string{"--hostname", "h", "--env", "FROM_FLAG=flag", "--label", "secrets.oci/from=db"}
 	got := s.run(t, args...)
-	wantNone(t, got.Env, "DB_USER", "DB_PASSWORD")
-	wantVar(t, got.Env, "FROM_FLAG", "flag")
+	rig.WantNone(t, got.Env, "DB_USER", "DB_PASSWORD")
+	rig.WantVar(t, got.Env, "FROM_FLAG", "flag")
 	if d := cmp.Diff(s.bundle(t, "--runtime", "runc"), s.bundle(t, "--runtime", shim)); d != "" {
 		t.Errorf("config.json (-runc +shim):\n%s", d)
 	}
 	s.up(t, "web", args...)
-	wantVar(t, s.exec(t).Env, "FROM_FLAG", "flag")
+	rig.WantVar(t, s.exec(t).Env, "FROM_FLAG", "flag")
 	s.must(t, "restart", "web")
 	s.report(t, "web")
 	s.must(t, "stop", "web")

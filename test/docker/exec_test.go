@@ -27,17 +27,17 @@ func TestExec(t *testing.T) {
 	t.Run("explicit", func(t *testing.T) {
 		got := s.exec(t, "--env", "DB_USER=mine", "--env", "FROM_IMAGE=mine", "--env", "NEW=mine").Env
 		for _, name := range []string{"DB_USER", "FROM_IMAGE", "NEW"} {
-			wantVar(t, got, name, "mine")
+			rig.WantVar(t, got, name, "mine")
 		}
-		wantVar(t, got, "DB_PASSWORD", "hunter2")
-		wantVar(t, got, "FROM_FLAG", "secret")
+		rig.WantVar(t, got, "DB_PASSWORD", "hunter2")
+		rig.WantVar(t, got, "FROM_FLAG", "secret")
 	})
 	t.Run("options", func(t *testing.T) {
 		for _, flags := range [][]string{
 			{"--user", "1000"}, {"--workdir", "/tmp"}, {"--tty"}, {"--privileged"}, {"--user", "1000:1000", "--tty", "--workdir", "/tmp"},
 		} {
 			got := s.exec(t, flags...)
-			wantVar(t, got.Env, "DB_PASSWORD", "hunter2")
+			rig.WantVar(t, got.Env, "DB_PASSWORD", "hunter2")
 			if want := map[bool]int{true: 1000}[flags[0] == "--user"]; got.UID != want {
 				t.Errorf("%q: uid %d", flags, got.UID)
 			}
@@ -45,7 +45,7 @@ func TestExec(t *testing.T) {
 	})
 	t.Run("detached", func(t *testing.T) {
 		s.must(t, "exec", "--detach", "web", "/payload", "mark", "/vol/detached")
-		wantVar(t, s.report(t, "detached").Env, "DB_PASSWORD", "hunter2")
+		rig.WantVar(t, s.report(t, "detached").Env, "DB_PASSWORD", "hunter2")
 	})
 	t.Run("exit code", func(t *testing.T) {
 		if r := s.docker(t, "exec", "web", "sh", "-c", "exit 42"); r.Code != 42 {
@@ -71,11 +71,11 @@ func TestExecAfterLoss(t *testing.T) {
 	s := newSite(t, docker29(t), three, nil)
 	s.up(t, "web", from("db"))
 	s.have(t, secrets{"db": {"DB_USER": "rotated"}})
-	wantVar(t, s.exec(t).Env, "DB_USER", "app")
+	rig.WantVar(t, s.exec(t).Env, "DB_USER", "app")
 	if err := os.RemoveAll(s.inside("/run/oci-secrets/exec")); err != nil {
 		t.Fatal(err)
 	}
-	wantVar(t, s.exec(t).Env, "DB_USER", "rotated")
+	rig.WantVar(t, s.exec(t).Env, "DB_USER", "rotated")
 	s.have(t, secrets{})
 	r := s.docker(t, "exec", "web", "sh", "-c", "echo ran")
 	want := rig.Result{ // docker shows the error of an exec on standard output
@@ -91,6 +91,6 @@ func TestExecOff(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, docker29(t), three, nil)
 	s.set(t, "[runtime]\nexec = \"off\"\n")
-	wantVar(t, s.up(t, "web", from("db")).Env, "DB_USER", "app")
-	wantNone(t, s.exec(t).Env, "DB_USER", "DB_PASSWORD")
+	rig.WantVar(t, s.up(t, "web", from("db")).Env, "DB_USER", "app")
+	rig.WantNone(t, s.exec(t).Env, "DB_USER", "DB_PASSWORD")
 }

@@ -108,8 +108,8 @@ refused when a secret is missing yes
 	refused(run("--runtime", shim), 125, "unknown or invalid runtime name: oci-secrets")
 	h.done(t, "install", "docker", "--reload")
 	verified("docker run --runtime oci-secrets")
-	wantVar(t, rig.ParseReport(t, run("--runtime", shim).Stdout).Env, "DB_USER", "app")
-	wantNone(t, rig.ParseReport(t, run().Stdout).Env, "DB_USER")
+	rig.WantVar(t, rig.ParseReport(t, run("--runtime", shim).Stdout).Env, "DB_USER", "app")
+	rig.WantNone(t, rig.ParseReport(t, run().Stdout).Env, "DB_USER")
 
 	installed := h.tree(t)
 	h.done(t, "install", "docker", "--reload")
@@ -118,7 +118,7 @@ refused when a secret is missing yes
 	}
 	h.done(t, "install", "docker", "--set-default", "--reload")
 	verified("docker")
-	wantVar(t, rig.ParseReport(t, run().Stdout).Env, "DB_USER", "app")
+	rig.WantVar(t, rig.ParseReport(t, run().Stdout).Env, "DB_USER", "app")
 
 	h.must(t, "create", "--name", "web", image)
 	refused(h.oci(t, "uninstall", "docker"), 1, "oci-secrets: containers still use it: web\n")
@@ -132,7 +132,7 @@ refused when a secret is missing yes
 
 	// Docker keeps a runtime that its settings do not name any more until it is
 	// started again, and refuses a container whose runtime is gone.
-	wantVar(t, rig.ParseReport(t, run("--runtime", shim).Stdout).Env, "DB_USER", "app")
+	rig.WantVar(t, rig.ParseReport(t, run("--runtime", shim).Stdout).Env, "DB_USER", "app")
 	if err := os.Remove(h.binary + "-runtime"); err != nil {
 		t.Fatal(err)
 	}

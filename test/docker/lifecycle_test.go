@@ -15,17 +15,17 @@ func version(v string) secrets { return secrets{"db": {"DB_VERSION": v}} }
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, docker29(t), version("1"), nil)
-	wantVar(t, s.up(t, "web", from("db")).Env, "DB_VERSION", "1")
+	rig.WantVar(t, s.up(t, "web", from("db")).Env, "DB_VERSION", "1")
 
 	s.have(t, version("2"))
 	s.must(t, "restart", "web")
-	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
-	wantVar(t, s.exec(t).Env, "DB_VERSION", "2")
+	rig.WantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
+	rig.WantVar(t, s.exec(t).Env, "DB_VERSION", "2")
 
 	s.must(t, "stop", "web")
 	s.have(t, version("3"))
 	s.must(t, "start", "web")
-	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "3")
+	rig.WantVar(t, s.report(t, "web").Env, "DB_VERSION", "3")
 
 	s.have(t, secrets{})
 	if r := s.docker(t, "restart", "web"); r.Code != 1 || s.state(t, "web", "Running") != "false" {
@@ -37,7 +37,7 @@ func TestRestart(t *testing.T) {
 
 	s.have(t, version("4"))
 	s.must(t, "start", "web")
-	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "4")
+	rig.WantVar(t, s.report(t, "web").Env, "DB_VERSION", "4")
 }
 
 // A created container of docker's has no process yet, and starts with the
@@ -48,7 +48,7 @@ func TestStartLater(t *testing.T) {
 	s.must(t, append(s.args("create", "--name", "web", from("db")), waiting("web")...)...)
 	s.have(t, version("2"))
 	s.must(t, "start", "web")
-	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
+	rig.WantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
 }
 
 // After the host has started again, /run is empty, and docker starts the containers
@@ -61,8 +61,8 @@ func TestReboot(t *testing.T) {
 	s.have(t, version("2"))
 	s.end(t)
 	s.launch(t)
-	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
-	wantVar(t, s.exec(t).Env, "DB_VERSION", "2")
+	rig.WantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
+	rig.WantVar(t, s.exec(t).Env, "DB_VERSION", "2")
 	if s.state(t, "bare", "Running") != "false" {
 		t.Error("it runs without its secret")
 	}
@@ -75,10 +75,10 @@ func TestReboot(t *testing.T) {
 func TestRestartPolicy(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, docker29(t), version("1"), nil)
-	wantVar(t, s.up(t, "web", "--restart", "always", from("db")).Env, "DB_VERSION", "1")
+	rig.WantVar(t, s.up(t, "web", "--restart", "always", from("db")).Env, "DB_VERSION", "1")
 	s.have(t, version("2"))
 	s.docker(t, "exec", "web", "sh", "-c", "kill 1") // which may end as the container does
-	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
+	rig.WantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
 }
 
 // A mistake in the settings, or a secret that is gone, keeps nobody from ending a

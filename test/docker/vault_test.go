@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oci-secrets/oci-secrets/test/rig"
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
 )
 
@@ -28,22 +29,22 @@ func TestVault(t *testing.T) {
 	s.set(t, settings)
 	put("1")
 	report := s.up(t, "web", from("db dict:stripe"))
-	wantVar(t, report.Env, "DB_VERSION", "1")
-	wantVar(t, report.Env, "DB_USER", "vault")
-	wantVar(t, report.Env, "STRIPE_KEY", "sk_1")
+	rig.WantVar(t, report.Env, "DB_VERSION", "1")
+	rig.WantVar(t, report.Env, "DB_USER", "vault")
+	rig.WantVar(t, report.Env, "STRIPE_KEY", "sk_1")
 
 	put("2")
 	calls := v.Calls(t, func() {
-		wantVar(t, s.exec(t).Env, "DB_VERSION", "1")
+		rig.WantVar(t, s.exec(t).Env, "DB_VERSION", "1")
 	})
 	if len(calls) != 0 {
 		t.Errorf("exec asked Vault: %v", calls)
 	}
 	s.must(t, "restart", "web")
-	wantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
+	rig.WantVar(t, s.report(t, "web").Env, "DB_VERSION", "2")
 
 	v.Stop()
-	wantVar(t, s.exec(t).Env, "DB_VERSION", "2")
+	rig.WantVar(t, s.exec(t).Env, "DB_VERSION", "2")
 	s.set(t, "deadline = \"1s\"\n"+settings)
 	want := fmt.Sprintf(byHook, 13) + `oci-secrets: secret "db": vault ADDRESS: look up mount secret: gave up at the deadline, after TIME; last seen: connection refused`
 	check := func(got string) {

@@ -76,7 +76,7 @@ func TestCanary(t *testing.T) {
 		check("before the container's program runs", created, hits)
 
 		log += s.debug(t, "start", name)
-		wantVar(t, s.report(t).Env, "CANARY", canary)
+		rig.WantVar(t, s.report(t).Env, "CANARY", canary)
 		hits = s.search(t, canary, id)
 		s.said(t, hits, canary, name)
 		hits.note(canary, "podman --log-level=debug", log)
@@ -111,7 +111,7 @@ func TestCanaryDebugLog(t *testing.T) {
 		canary := rig.Canary()
 		s := newSite(t, m, secrets{"db": {"CANARY": canary}})
 		log := s.debug(t, append([]string{"run", "--detach", "--name", s.name(t), from("db")}, s.wait()...)...)
-		wantVar(t, s.report(t).Env, "CANARY", canary)
+		rig.WantVar(t, s.report(t).Env, "CANARY", canary)
 		if strings.Contains(log, canary) != m.precreate {
 			t.Errorf("is the value in the log? %v\n%s", !m.precreate, log)
 		}
@@ -130,7 +130,7 @@ func TestSilent(t *testing.T) {
 		}
 		s.write(t, wrapper, "#!/bin/sh\nexec "+rig.Binary(t)+" \"$@\" "+redirect+said+"\n", 0o755)
 		s.install(t, wrapper, s.config)
-		wantVar(t, s.run(t, from("db")).Env, "DB_USER", "app")
+		rig.WantVar(t, s.run(t, from("db")).Env, "DB_USER", "app")
 		if b, err := os.ReadFile(said); err != nil || len(b) > 0 {
 			t.Errorf("the hook said %q (%v)", b, err)
 		}

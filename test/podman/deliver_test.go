@@ -96,8 +96,8 @@ func TestOptions(t *testing.T) {
 					args = append(args, strings.ReplaceAll(a, "SCRIPT", script))
 				}
 				got := s.reported(t, append(args, image, rig.PayloadPath, "report")...)
-				wantVar(t, got.Env, "DB_USER", "app")
-				wantVar(t, got.Env, "DB_PASSWORD", "hunter2")
+				rig.WantVar(t, got.Env, "DB_USER", "app")
+				rig.WantVar(t, got.Env, "DB_PASSWORD", "hunter2")
 				if got.UID != c.uid {
 					t.Errorf("uid %d, want %d", got.UID, c.uid)
 				}
@@ -115,7 +115,7 @@ func TestInit(t *testing.T) {
 		init := s.dir + "/init"
 		s.write(t, init, "#!/bin/sh\n[ \"$1\" = -- ] && shift\n\"$@\" &\nwait $!\n", 0o755)
 		got := s.run(t, "--init", "--init-path", init, from("db"))
-		wantVar(t, got.Env, "DB_PASSWORD", "hunter2")
+		rig.WantVar(t, got.Env, "DB_PASSWORD", "hunter2")
 		if got.PID == 1 {
 			t.Error("there was no init")
 		}
@@ -137,12 +137,12 @@ func TestUntouched(t *testing.T) {
 			{"--label=secrets.oci/from=db"},
 		} {
 			got := s.run(t, args...)
-			wantNone(t, got.Env, "DB_USER", "DB_PASSWORD", "SHARED")
+			rig.WantNone(t, got.Env, "DB_USER", "DB_PASSWORD", "SHARED")
 			if _, err := os.Stat(marker); err == nil {
 				t.Errorf("%q: the hook ran", args)
 			}
 		}
-		wantVar(t, s.run(t, from("db")).Env, "DB_USER", "app")
+		rig.WantVar(t, s.run(t, from("db")).Env, "DB_USER", "app")
 		if _, err := os.Stat(marker); err != nil {
 			t.Errorf("the hook's wrapper does not tell: %v", err)
 		}
@@ -172,9 +172,9 @@ func TestFlag(t *testing.T) {
 		got := s.run(t, "--annotation", annotation)
 		for _, name := range []string{"DB_USER", "STRIPE_KEY", "A", "B"} {
 			if v, ok := want[name]; ok {
-				wantVar(t, got.Env, name, v)
+				rig.WantVar(t, got.Env, name, v)
 			} else {
-				wantNone(t, got.Env, name)
+				rig.WantNone(t, got.Env, name)
 			}
 		}
 	}
@@ -196,8 +196,8 @@ func TestFlag(t *testing.T) {
 	})
 	t.Run("last flag wins", func(t *testing.T) {
 		got := s.run(t, from("db"), from("stripe"))
-		wantVar(t, got.Env, "STRIPE_KEY", "sk_1")
-		wantNone(t, got.Env, "DB_USER")
+		rig.WantVar(t, got.Env, "STRIPE_KEY", "sk_1")
+		rig.WantNone(t, got.Env, "DB_USER")
 	})
 	for _, c := range []struct{ name, annotation, message string }{
 		{"comma", "secrets.oci/from=db,stripe", "annotations must be formatted KEY=VALUE"},

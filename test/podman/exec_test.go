@@ -17,10 +17,10 @@ func TestExec(t *testing.T) {
 		s := newSite(t, m, three)
 		name := s.name(t)
 		s.must(t, append([]string{"run", "--detach", "--name", name, from("db web")}, s.wait()...)...)
-		wantVar(t, s.report(t).Env, "FROM_IMAGE", "secret")
+		rig.WantVar(t, s.report(t).Env, "FROM_IMAGE", "secret")
 		got := s.reported(t, "exec", name, rig.PayloadPath, "report")
-		wantNone(t, got.Env, "DB_USER", "DB_PASSWORD")
-		wantVar(t, got.Env, "FROM_IMAGE", "image")
+		rig.WantNone(t, got.Env, "DB_USER", "DB_PASSWORD")
+		rig.WantVar(t, got.Env, "FROM_IMAGE", "image")
 	})
 }
 
@@ -35,11 +35,11 @@ func TestExecShim(t *testing.T) {
 		s.have(t, secrets{})
 		got := s.reported(t, "exec", name, rig.PayloadPath, "report")
 		for _, variable := range []string{"DB_USER", "DB_PASSWORD", "FROM_IMAGE"} {
-			want, _ := value(first.Env, variable)
-			wantVar(t, got.Env, variable, want)
+			want, _ := rig.Value(first.Env, variable)
+			rig.WantVar(t, got.Env, variable, want)
 		}
 		got = s.reported(t, "exec", "--env", "DB_USER=mine", name, rig.PayloadPath, "report")
-		wantVar(t, got.Env, "DB_USER", "mine")
-		wantVar(t, got.Env, "FROM_IMAGE", "secret")
+		rig.WantVar(t, got.Env, "DB_USER", "mine")
+		rig.WantVar(t, got.Env, "FROM_IMAGE", "secret")
 	})
 }

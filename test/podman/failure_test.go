@@ -175,13 +175,13 @@ func TestHookGone(t *testing.T) {
 		if r.Code != 0 || r.Stderr != "" {
 			t.Fatalf("podman tells by now, which README should say: exit code %d\n%s", r.Code, r.Stderr)
 		}
-		wantNone(t, rig.ParseReport(t, r.Stdout).Env, "DB_USER", "DB_PASSWORD")
+		rig.WantNone(t, rig.ParseReport(t, r.Stdout).Env, "DB_USER", "DB_PASSWORD")
 	})
 	t.Run("directory", func(t *testing.T) {
 		s := newSite(t, root, three)
 		if err := os.RemoveAll(s.dir + "/hooks.d"); err != nil {
 			t.Fatal(err)
 		}
-		wantNone(t, s.run(t, from("db")).Env, "DB_USER", "DB_PASSWORD")
+		rig.WantNone(t, s.run(t, from("db")).Env, "DB_USER", "DB_PASSWORD")
 	})
 }

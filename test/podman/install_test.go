@@ -143,7 +143,7 @@ wait $!`
 				t.Errorf("ended: exit code %d\n%s\nimages and containers before %q, after %q", r.Code, r.Stderr, existing, now)
 			}
 
-			wantVar(t, rig.ParseReport(t, h.ok(t, "podman", "run", "--rm", from("db"), image)).Env, "DB_USER", "app")
+			rig.WantVar(t, rig.ParseReport(t, h.ok(t, "podman", "run", "--rm", from("db"), image)).Env, "DB_USER", "app")
 			name := "user-" + m.String()
 			h.ok(t, "podman", "--runtime", "oci-secrets", "run", "--detach", "--name", name, image, rig.PayloadPath, "wait", "/tmp/report")
 			r = h.oci(t, append([]string{"uninstall", "podman"}, flags...)...)

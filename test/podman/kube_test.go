@@ -68,11 +68,11 @@ func TestKubePlay(t *testing.T) {
 					s.must(t, "wait", name)
 					got := rig.ParseReport(t, s.must(t, "logs", name))
 					if c.name == "nothing" {
-						wantNone(t, got.Env, "DB_USER", "STRIPE_KEY")
+						rig.WantNone(t, got.Env, "DB_USER", "STRIPE_KEY")
 						continue
 					}
-					wantVar(t, got.Env, "DB_USER", "app")
-					wantVar(t, got.Env, "STRIPE_KEY", "sk_1")
+					rig.WantVar(t, got.Env, "DB_USER", "app")
+					rig.WantVar(t, got.Env, "STRIPE_KEY", "sk_1")
 				}
 				infra := s.must(t, "pod", "inspect", "--format", "{{.InfraContainerID}}", pod)
 				if a := s.must(t, "inspect", "--format", "{{.Config.Annotations}}", infra); strings.Contains(a, "secrets.oci") {

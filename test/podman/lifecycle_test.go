@@ -20,16 +20,16 @@ func TestRestart(t *testing.T) {
 		s := newSite(t, m, version("1"))
 		name := s.name(t)
 		s.must(t, append([]string{"run", "--detach", "--name", name, from("db")}, s.wait()...)...)
-		wantVar(t, s.report(t).Env, "DB_VERSION", "1")
+		rig.WantVar(t, s.report(t).Env, "DB_VERSION", "1")
 
 		s.have(t, version("2"))
 		s.must(t, "restart", name)
-		wantVar(t, s.report(t).Env, "DB_VERSION", "2")
+		rig.WantVar(t, s.report(t).Env, "DB_VERSION", "2")
 
 		s.must(t, "stop", name)
 		s.have(t, version("3"))
 		s.must(t, "start", name)
-		wantVar(t, s.report(t).Env, "DB_VERSION", "3")
+		rig.WantVar(t, s.report(t).Env, "DB_VERSION", "3")
 
 		s.have(t, secrets{})
 		if r := s.podman(t, "restart", name); r.Code == 0 || running(t, s, name) {
@@ -41,7 +41,7 @@ func TestRestart(t *testing.T) {
 
 		s.have(t, version("4"))
 		s.must(t, "start", name)
-		wantVar(t, s.report(t).Env, "DB_VERSION", "4")
+		rig.WantVar(t, s.report(t).Env, "DB_VERSION", "4")
 	})
 }
 
@@ -59,7 +59,7 @@ func TestStartLater(t *testing.T) {
 		s.must(t, append([]string{"create", "--name", name, from("db")}, s.wait()...)...)
 		s.have(t, version("2"))
 		s.must(t, "start", name)
-		wantVar(t, s.report(t).Env, "DB_VERSION", "2")
+		rig.WantVar(t, s.report(t).Env, "DB_VERSION", "2")
 
 		// Another container: podman cleans up after one that ended whenever it
 		// gets to it, and would initialise it once more.
@@ -72,7 +72,7 @@ func TestStartLater(t *testing.T) {
 		}
 		s.have(t, version("3"))
 		s.must(t, "start", name)
-		wantVar(t, s.report(t).Env, "DB_VERSION", "2")
+		rig.WantVar(t, s.report(t).Env, "DB_VERSION", "2")
 		rig.Eventually(t, "no tracer is left", func() bool { return len(tracers(t, s, name)) == 0 })
 	})
 }

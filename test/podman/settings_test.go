@@ -35,12 +35,12 @@ func TestUserSettings(t *testing.T) {
 				t.Errorf("without settings: exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 			}
 			settings(home, "home")
-			wantVar(t, s.run(t, from("db")).Env, "DB_USER", "home")
+			rig.WantVar(t, s.run(t, from("db")).Env, "DB_USER", "home")
 
 			// Podman does not hand it on, so what it names is not found.
 			settings(other+"/oci-secrets", "xdg")
 			s.env = append(s.env, "XDG_CONFIG_HOME="+other)
-			wantVar(t, s.run(t, from("db")).Env, "DB_USER", "home")
+			rig.WantVar(t, s.run(t, from("db")).Env, "DB_USER", "home")
 		})
 	}
 }
@@ -52,7 +52,7 @@ func TestEnvironmentIsNotHandedOn(t *testing.T) {
 	each(t, every, func(t *testing.T, m mode) {
 		name := rig.Canary()
 		s := newSite(t, m, secrets{name: {"DB_USER": "app"}})
-		wantVar(t, s.run(t, from(name)).Env, "DB_USER", "app")
+		rig.WantVar(t, s.run(t, from(name)).Env, "DB_USER", "app")
 		s.install(t, rig.Binary(t), "")
 		s.env = append(s.env, "OCI_SECRETS_CONFIG="+s.config)
 		r, _ := s.refused(t, from(name))
@@ -93,7 +93,7 @@ func TestFileModes(t *testing.T) {
 					t.Fatal(err)
 				}
 				if c.refused == "" {
-					wantVar(t, s.run(t, from("db")).Env, "DB_USER", "app")
+					rig.WantVar(t, s.run(t, from("db")).Env, "DB_USER", "app")
 					return
 				}
 				r, told := s.refused(t, from("db"))

@@ -7,18 +7,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . test/setup/cached.bash
+. test/setup/unpacked.bash
 
-packages=(docker.io=20.10.* containerd=1.6.* libdevmapper1.02.1)
-
-download() {
-	apt-get download -qq -o APT::Sandbox::User=root "${packages[@]}"
-}
-
-unpack() {
-	mkdir "$1" "$1.debs" &&
-		(cd "$1.debs" && { download 2>/dev/null || { apt-get update -qq && download; }; }) &&
-		for deb in "$1.debs"/*.deb; do dpkg-deb -x "$deb" "$1" || return; done &&
-		rm -r "$1.debs"
-}
-
-cached docker20 "${packages[*]}" unpack "$@"
+unpacked docker20 'docker.io=20.10.*' 'containerd=1.6.*' libdevmapper1.02.1 -- "$@"

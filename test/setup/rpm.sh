@@ -7,18 +7,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . test/setup/cached.bash
+. test/setup/unpacked.bash
 
-packages=(rpm rpm-common librpm9 librpmio9 librpmbuild9 librpmsign9 liblua5.3-0 libpopt0 libarchive13 libfsverity0)
-
-download() {
-	apt-get download -qq -o APT::Sandbox::User=root "${packages[@]}"
-}
-
-unpack() {
-	mkdir "$1" "$1.debs" &&
-		(cd "$1.debs" && { download 2>/dev/null || { apt-get update -qq && download; }; }) &&
-		for deb in "$1.debs"/*.deb; do dpkg-deb -x "$deb" "$1" || return; done &&
-		rm -r "$1.debs"
-}
-
-cached rpm "${packages[*]}" unpack "$@"
+unpacked rpm rpm rpm-common librpm9 librpmio9 librpmbuild9 librpmsign9 liblua5.3-0 libpopt0 libarchive13 libfsverity0 -- "$@"
