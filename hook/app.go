@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/oci-secrets/oci-secrets/hook/fast"
+	"github.com/oci-secrets/oci-secrets/hook/nri"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver"
@@ -68,6 +69,9 @@ func newApp(stdout io.Writer) *cli.App {
 			if c.Args().Present() {
 				return report.Usage("unknown command %q", c.Args().First())
 			}
+			if o, ok := nri.Launched(os.Args); ok {
+				return runNRI(c, o)
+			}
 			return cli.ShowAppHelp(c)
 		},
 		Commands: []*cli.Command{
@@ -82,6 +86,7 @@ func newApp(stdout io.Writer) *cli.App {
 			verifyCommand(),
 			probeCommand(),
 			hookConfigCommand(),
+			nriCommand(),
 			completionCommand(),
 		},
 	}

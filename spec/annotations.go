@@ -95,6 +95,36 @@ func Parse(annotations map[string]string) (Asked, error) {
 	return asked, nil
 }
 
+// OfContainer gives the annotations that the hook of a container in a pod has to
+// see to know what the container asks for, from what an engine has of the pod, of
+// the container, and of its name. It is nil where the container asks for nothing.
+// An error is one of [Parse].
+func OfContainer(pod, container map[string]string, name string) (map[string]string, error) {
+	seen := map[string]string{}
+	for _, annotations := range []map[string]string{pod, container} { // the container's own wins
+		for key, value := range annotations {
+			if isOurs(key) {
+				seen[key] = value
+			}
+		}
+	}
+	if len(seen) == 0 {
+		return nil, nil
+	}
+	for key, value := range container {
+		if isKubernetes(key) {
+			seen[key] = value
+		}
+	}
+	if seen[criName] == "" && seen[crioName] == "" && name != "" {
+		seen[criName] = name
+	}
+	if asked, err := Parse(seen); err != nil || asked.None() {
+		return nil, err
+	}
+	return seen, nil
+}
+
 // isOurs reports whether an annotation is one of ours, or would be but for its
 // letter case: that is a typo, and a typo must not start a bare container.
 func isOurs(key string) bool {
