@@ -72,7 +72,7 @@ func TestPluginGone(t *testing.T) {
 			p := s.pod(t, from("db"))
 			_, r := s.up(t, p, "before", nil)
 			wantVar(t, r.Env, "DB_USER", "app")
-			other := s.pod(t, nil)
+			other, tolerant := s.pod(t, nil), s.pod(t, annotations{"tolerate-missing-nri-plugins.noderesource.dev": "true"})
 			for _, name := range c.stop {
 				halt(t, running[name].Process.Pid)
 			}
@@ -98,7 +98,8 @@ func TestPluginGone(t *testing.T) {
 				}
 			}
 			// A pod that asks for nothing is created as ever, unless the plugin is
-			// required: then nothing is.
+			// required: then only one that tolerates its absence is.
+			s.up(t, tolerant, "tolerant", nil)
 			want, _, _ := strings.Cut(c.second, "|")
 			if len(c.required) == 0 {
 				s.up(t, other, "other", nil)

@@ -96,16 +96,16 @@ func newSite(t *testing.T, w way, have secrets) *site {
 	rig.WriteFile(t, dir+"/conf.d/oci-secrets.conf", fmt.Sprintf("config = %q\n", s.config), 0o644)
 	s.configure(t, "")
 	s.have(t, have)
-	settings := fmt.Sprintf(`[plugins."io.containerd.nri.v1.nri"]
-disable = false
-socket_path = %q
-plugin_path = %q
-plugin_config_path = %q
-`, dir+"/nri", dir+"/plugins", dir+"/conf.d")
+	settings := "[plugins.\"io.containerd.nri.v1.nri\"]\ndisable = false\n"
 	if len(w.required) > 0 {
-		settings += fmt.Sprintf("[plugins.\"io.containerd.nri.v1.nri\".default_validator]\nenable = true\nrequired_plugins = [\"%s\"]\n",
-			strings.Join(w.required, `", "`))
+		example, err := os.ReadFile(filepath.Join(rig.Root(t), "install/kubernetes/containerd.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings = strings.Replace(string(example), `["oci-secrets", "oci-secrets-guard"]`, `["`+strings.Join(w.required, `", "`)+`"]`, 1)
 	}
+	settings = strings.Replace(settings, "disable = false\n", fmt.Sprintf(
+		"disable = false\nsocket_path = %q\nplugin_path = %q\nplugin_config_path = %q\n", dir+"/nri", dir+"/plugins", dir+"/conf.d"), 1)
 	if w.shim {
 		passed := `pod_annotations = ["secrets.oci/*"]
 container_annotations = ["secrets.oci/*"]
