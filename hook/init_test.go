@@ -16,7 +16,10 @@ import (
 // they serve is over before the packages that cost have been initialised.
 func TestInitOrder(t *testing.T) {
 	binary := rig.Binary(t)
-	heavy := []string{"net/http", "crypto/tls", "github.com/hashicorp/vault/api", "github.com/urfave/cli/v2", "net"}
+	heavy := []string{
+		"net/http", "crypto/tls", "github.com/hashicorp/vault/api", "github.com/urfave/cli/v2", "net",
+		"github.com/containerd/nri/pkg/api", "github.com/containerd/ttrpc", "github.com/tetratelabs/wazero/internal/engine/wazevo",
+	}
 	const asks = `{"annotations": {"secrets.oci/dict": "{\"A\": \"x\"}"}, "process": {}}`
 	settings := t.TempDir() + "/config.toml"
 	rig.WriteFile(t, settings, "[dict]\npath = \"x\"\n", 0o600)
