@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options) error {
 		connected, err := o.session(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		case o.launched:
 			return err
 		case connected:

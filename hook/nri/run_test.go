@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"io"
-
 	"net"
 	"os"
 	"path/filepath"
@@ -111,7 +110,7 @@ func (b *buffer) String() string              { b.Lock(); defer b.Unlock(); retu
 func (e *engine) run(t *testing.T, o Options) *buffer {
 	t.Helper()
 	said := &buffer{}
-	o.Plugin.Path, o.Socket, o.Log = binary, e.socket, said
+	o.Path, o.Socket, o.Log = binary, e.socket, said
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Run(ctx, o) }()

@@ -219,8 +219,10 @@ func (e *engine) inside(path string) string {
 // it makes the fifos for the containers' output.
 func (e *engine) ctr(t *testing.T, args ...string) rig.Result {
 	t.Helper()
-	argv := []string{"nsenter", "--mount", "--pid", fmt.Sprintf("--target=%d", e.first.Process.Pid), "env", "PATH=" + e.path,
-		filepath.Join(filepath.Dir(setUp(t, "containerd.sh")), "ctr"), "--address", e.dir + "/socket"}
+	argv := []string{
+		"nsenter", "--mount", "--pid", fmt.Sprintf("--target=%d", e.first.Process.Pid), "env", "PATH=" + e.path,
+		filepath.Join(filepath.Dir(setUp(t, "containerd.sh")), "ctr"), "--address", e.dir + "/socket",
+	}
 	return rig.Run(t, append(argv, args...)...)
 }
 

@@ -93,7 +93,7 @@ func TestPluginGone(t *testing.T) {
 					continue
 				}
 				want = strings.NewReplacer("NAME", name, "POD", p.config.Metadata.Name).Replace(want)
-				if got := s.refused(t, p, name, nil); !slices.Contains(strings.Split(want, "|"), got) {
+				if got := s.refused(t, p, name); !slices.Contains(strings.Split(want, "|"), got) {
 					t.Errorf("%s:\ngot  %s\nwant %s", name, got, want)
 				}
 			}
@@ -103,7 +103,7 @@ func TestPluginGone(t *testing.T) {
 			want, _, _ := strings.Cut(c.second, "|")
 			if len(c.required) == 0 {
 				s.up(t, other, "other", nil)
-			} else if got := s.refused(t, other, "other", nil); got != want {
+			} else if got := s.refused(t, other, "other"); got != want {
 				t.Errorf("a pod that asks for nothing: %s", got)
 			}
 		})
@@ -177,7 +177,7 @@ func TestTwoPlugins(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, way{plugin: true}, three)
 	s.service(t, "--index", "20")
-	got := s.refused(t, s.pod(t, from("db")), "web", nil)
+	got := s.refused(t, s.pod(t, from("db")), "web")
 	if !strings.HasPrefix(got, nri) || !strings.Contains(got, "10-oci-secrets") || !strings.Contains(got, "20-oci-secrets") {
 		t.Errorf("got %s", got)
 	}

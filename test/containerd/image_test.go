@@ -54,8 +54,11 @@ func archive(t *testing.T) string {
 			content []byte
 		}{
 			{"oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)},
-			{"index.json", index}, {"manifest.json", docker},
-			{blob(config), config}, {blob(manifest), manifest}, {blob(layer), layer},
+			{"index.json", index},
+			{"manifest.json", docker},
+			{blob(config), config},
+			{blob(manifest), manifest},
+			{blob(layer), layer},
 		} {
 			add(t, w, &tar.Header{Name: f.name, Mode: 0o644}, f.content)
 		}

@@ -77,7 +77,7 @@ func TestRefuses(t *testing.T) {
 				if says == "" {
 					want = task + fmt.Sprintf(byHook, stage, c.code, c.text)
 				}
-				got := after.ReplaceAllString(s.refused(t, s.pod(t, c.pod), "web", nil), "after TIME")
+				got := after.ReplaceAllString(s.refused(t, s.pod(t, c.pod), "web"), "after TIME")
 				if d := cmp.Diff(want, got); d != "" {
 					t.Errorf("(-want +got)\n%s", d)
 				}
@@ -106,7 +106,7 @@ func TestVault(t *testing.T) {
 		refused := func(name, want string) {
 			t.Helper()
 			begun := time.Now()
-			got := s.refused(t, p, name, nil)
+			got := s.refused(t, p, name)
 			if took := time.Since(begun); took < 4*time.Second || took > 30*time.Second {
 				t.Errorf("%s: refused after %v", name, took)
 			}

@@ -161,9 +161,9 @@ func (s *site) up(t *testing.T, p *pod, name string, own annotations) (string, r
 
 // refused has a container that must not start, and gives what the kubelet is
 // told, with what differs between two runs left out.
-func (s *site) refused(t *testing.T, p *pod, name string, own annotations) string {
+func (s *site) refused(t *testing.T, p *pod, name string) string {
 	t.Helper()
-	id, err := p.create(t, name, s.vol, own, rig.PayloadPath, "mark", "/vol/"+name)
+	id, err := p.create(t, name, s.vol, nil, rig.PayloadPath, "mark", "/vol/"+name)
 	if err == nil {
 		err = p.start(t, id)
 	}
