@@ -48,11 +48,11 @@ func TestCanary(t *testing.T) {
 		if err := p.start(t, id); err != nil {
 			t.Fatal(err)
 		}
-		wantVar(t, rig.AwaitReport(t, s.vol+"/web").Env, "CANARY", canary)
+		rig.WantVar(t, rig.AwaitReport(t, s.vol+"/web").Env, "CANARY", canary)
 		if err := os.Remove(s.vol + "/web"); err != nil {
 			t.Fatal(err)
 		}
-		if v, _ := value(s.execReport(t, id).Env, "CANARY"); (v == canary) != w.shim {
+		if v, _ := rig.Value(s.execReport(t, id).Env, "CANARY"); (v == canary) != w.shim {
 			t.Errorf("exec sees %q", v)
 		}
 		check("while the container runs", exec, s.seen(t, canary, id))

@@ -71,7 +71,7 @@ func TestPluginGone(t *testing.T) {
 			}
 			p := s.pod(t, from("db"))
 			_, r := s.up(t, p, "before", nil)
-			wantVar(t, r.Env, "DB_USER", "app")
+			rig.WantVar(t, r.Env, "DB_USER", "app")
 			other, tolerant := s.pod(t, nil), s.pod(t, annotations{"tolerate-missing-nri-plugins.noderesource.dev": "true"})
 			for _, name := range c.stop {
 				halt(t, running[name].Process.Pid)
@@ -150,10 +150,10 @@ func TestRestart(t *testing.T) {
 		s := newSite(t, way{plugin: true, guard: true}, three)
 		p := s.pod(t, from("db"))
 		id, r := s.up(t, p, "before", nil)
-		wantVar(t, r.Env, "DB_USER", "app")
+		rig.WantVar(t, r.Env, "DB_USER", "app")
 		s.restart(t)
 		_, r = s.up(t, p, "after", nil)
-		wantVar(t, r.Env, "DB_USER", "app")
+		rig.WantVar(t, r.Env, "DB_USER", "app")
 		s.stopContainer(t, id)
 	})
 	t.Run("service", func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestRestart(t *testing.T) {
 			return strings.Count(svc.said(), "10-oci-secrets is connected to containerd ") == 2
 		})
 		_, r := s.up(t, p, "after", nil)
-		wantVar(t, r.Env, "DB_USER", "app")
+		rig.WantVar(t, r.Env, "DB_USER", "app")
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oci-secrets/oci-secrets/test/rig"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -79,7 +80,7 @@ func wantEnv(t *testing.T, name string, env []string, want map[string]string) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("%s (-want +got)\n%s", name, d)
 	}
-	if v, _ := value(env, "PATH"); v != "/bin" {
+	if v, _ := rig.Value(env, "PATH"); v != "/bin" {
 		t.Errorf("%s has lost its PATH", name)
 	}
 }
@@ -103,9 +104,9 @@ func TestPluginAndShim(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, way{plugin: true, shim: true}, three)
 	id, r := s.up(t, s.pod(t, from("db")), "web", nil)
-	wantVar(t, r.Env, "DB_USER", "app")
+	rig.WantVar(t, r.Env, "DB_USER", "app")
 	s.have(t, secrets{"db": {"DB_USER": "rotated"}})
-	wantVar(t, s.execReport(t, id).Env, "DB_USER", "app")
+	rig.WantVar(t, s.execReport(t, id).Env, "DB_USER", "app")
 	s.stopContainer(t, id)
 	if status := s.status(t, id).Status; status.State != cri.ContainerState_CONTAINER_EXITED {
 		t.Errorf("the container is %v", status.State)
@@ -117,6 +118,6 @@ func TestExecWithoutShim(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, way{plugin: true}, three)
 	id, r := s.up(t, s.pod(t, from("db")), "web", nil)
-	wantVar(t, r.Env, "DB_USER", "app")
-	wantNone(t, s.execReport(t, id).Env, "DB_USER", "DB_PASSWORD")
+	rig.WantVar(t, r.Env, "DB_USER", "app")
+	rig.WantNone(t, s.execReport(t, id).Env, "DB_USER", "DB_PASSWORD")
 }

@@ -29,13 +29,13 @@ func TestExec(t *testing.T) {
 	s := newSite(t, way{shim: true}, three)
 	p := s.pod(t, from("db"))
 	id, r := s.up(t, p, "web", nil)
-	wantVar(t, r.Env, "DB_USER", "app")
+	rig.WantVar(t, r.Env, "DB_USER", "app")
 	free, _ := s.up(t, s.pod(t, nil), "free", nil)
 
 	s.have(t, secrets{"db": {"DB_USER": "rotated"}})
 	wantEnv(t, "exec", s.execReport(t, id).Env, map[string]string{"DB_USER": "app", "DB_PASSWORD": "hunter2", "SHARED": "db"})
 	s.have(t, secrets{})
-	wantVar(t, s.execReport(t, id).Env, "DB_USER", "app")
+	rig.WantVar(t, s.execReport(t, id).Env, "DB_USER", "app")
 	wantEnv(t, "exec", s.execReport(t, free).Env, nil)
 
 	// Where what was kept is lost, and the secret too, there is no exec.
@@ -48,7 +48,7 @@ func TestExec(t *testing.T) {
 		t.Errorf("exec: %v, want %s in it", err, want)
 	}
 	s.have(t, secrets{"db": {"DB_USER": "new"}})
-	wantVar(t, s.execReport(t, id).Env, "DB_USER", "new")
+	rig.WantVar(t, s.execReport(t, id).Env, "DB_USER", "new")
 }
 
 // TestCtr has containers that are started by hand. NRI sees nothing of them.
@@ -78,7 +78,7 @@ func TestCtr(t *testing.T) {
 	rig.AwaitReport(t, s.vol+"/web")
 	s.have(t, secrets{"db": {"DB_USER": "rotated"}})
 	out := s.must(t, "task", "exec", "--exec-id", "e", "web", rig.PayloadPath, "report")
-	wantVar(t, rig.ParseReport(t, out).Env, "DB_USER", "app")
+	rig.WantVar(t, rig.ParseReport(t, out).Env, "DB_USER", "app")
 	s.must(t, "task", "kill", "--signal", "SIGKILL", "web")
 	rig.Eventually(t, "the container has ended", func() bool { return strings.Contains(s.must(t, "task", "list"), "STOPPED") })
 	s.must(t, "task", "delete", "web")

@@ -222,31 +222,3 @@ func (s *service) said() string {
 	b, _ := os.ReadFile(s.log)
 	return string(b)
 }
-
-// value is the last value of a variable, and how often it is set.
-func value(env []string, name string) (v string, times int) {
-	for _, e := range env {
-		if rest, ok := strings.CutPrefix(e, name+"="); ok {
-			v, times = rest, times+1
-		}
-	}
-	return v, times
-}
-
-// wantVar checks that a variable is set once, to want.
-func wantVar(t *testing.T, env []string, name, want string) {
-	t.Helper()
-	if v, times := value(env, name); v != want || times != 1 {
-		t.Errorf("%s is %q, set %d times; want %q once in %q", name, v, times, want, env)
-	}
-}
-
-// wantNone checks that a variable is not set.
-func wantNone(t *testing.T, env []string, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		if v, times := value(env, name); times != 0 {
-			t.Errorf("%s is set to %q in %q", name, v, env)
-		}
-	}
-}
