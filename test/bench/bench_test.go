@@ -70,6 +70,7 @@ func TestTable(t *testing.T) {
 		f.hook(t, strings.Join(all, " "), nil), f.hook(t, "s0", nil))
 
 	shimRows(t, rounds, line)
+	nriRow(t, line)
 
 	var peaks []int
 	for range rounds(20) {

@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/nri/pkg/api"
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-secrets/oci-secrets/hook/nri"
 	"github.com/oci-secrets/oci-secrets/test/rig"
 )
 
@@ -124,4 +126,24 @@ func shimRows(t *testing.T, rounds func(int) int, line func(...string)) {
 	a, b := alternate(rounds(3), with, without)
 	rate := func(d time.Duration) string { return fmt.Sprintf("%.0f/s", float64(n)/d.Seconds()) }
 	line(fmt.Sprintf("%d containers, 8 at a time: shim, one dict secret", n), "`runc`, without secrets", rate(a), rate(b), fmt.Sprintf("%.2fx", float64(b)/float64(a)), ">= 0.9x")
+}
+
+// nriRow measures the plugin's answer to an engine, without the way there: what
+// is said on the socket is the engine's.
+func nriRow(t *testing.T, line func(...string)) {
+	t.Helper()
+	plugin := &nri.Plugin{Path: rig.Binary(t)}
+	pod := &api.PodSandbox{Name: "web", Namespace: "default", Annotations: map[string]string{"secrets.oci/from": "db stripe", "secrets.oci/from.web": "db#USER#PASSWORD"}}
+	container := &api.Container{Name: "web", Annotations: map[string]string{"io.kubernetes.cri.container-name": "web"}}
+	for i := range 30 {
+		pod.Annotations["io.example.annotation."+strconv.Itoa(i)] = "v"
+	}
+	r := testing.Benchmark(func(b *testing.B) {
+		for b.Loop() {
+			if a, _, err := plugin.CreateContainer(t.Context(), pod, container); err != nil || a.GetHooks() == nil {
+				b.Fatal(a, err)
+			}
+		}
+	})
+	line("NRI plugin: CreateContainer, 32 annotations", "", fmt.Sprintf("%.3f ms", float64(r.NsPerOp())/1e6), "", "", "the engine waits 2 s")
 }
