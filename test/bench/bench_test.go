@@ -87,6 +87,7 @@ func TestTable(t *testing.T) {
 func alternate(rounds int, a, b func()) (ma, mb time.Duration) {
 	a()
 	b()
+	paused = 0
 	var ta, tb []time.Duration
 	for range rounds {
 		for _, x := range []struct {
