@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/test/rig"
+	"github.com/oci-secrets/oci-secrets/test/vaulttest"
 )
 
 // shimmed makes a bundle without a hook, and the runtime with the shim in its
@@ -350,19 +352,26 @@ func TestShimPasses(t *testing.T) {
 	}
 }
 
+// runscFor is the command line of the shim for runsc, and its state directory.
+func runscFor(t *testing.T, b *rig.Bundle) (runsc []string, root string) {
+	t.Helper()
+	root = t.TempDir()
+	runsc = []string{"env", "OCI_SECRETS_CONFIG=" + b.Config, rig.Link(t, "oci-secrets-runtime-runsc"), "--root", root, "--platform=ptrace", "--network=none", "--ignore-cgroups"}
+	t.Cleanup(func() { _ = exec.Command(runsc[0], append(runsc[1:], "delete", "--force", b.ID)...).Run() })
+	return runsc[:len(runsc):len(runsc)], root
+}
+
 // TestShimInSpec has the runtime whose containers cannot be traced.
 func TestShimInSpec(t *testing.T) {
 	rig.NeedRoot(t)
 	canary := rig.Canary()
 	b, file := marking(t, "createRuntime", canary, "wait") // with the hook of an engine that lists it everywhere
 	state := b.StateDir(t)
-	root := t.TempDir()
-	runsc := []string{"env", "OCI_SECRETS_CONFIG=" + b.Config, rig.Link(t, "oci-secrets-runtime-runsc"), "--root", root, "--platform=ptrace", "--network=none", "--ignore-cgroups"}
+	runsc, root := runscFor(t, b)
 	do := func(args ...string) rig.Result {
 		t.Helper()
-		return rig.MustRun(t, append(runsc[:len(runsc):len(runsc)], args...)...)
+		return rig.MustRun(t, append(runsc, args...)...)
 	}
-	t.Cleanup(func() { _ = exec.Command(runsc[0], append(runsc[1:], "delete", "--force", b.ID)...).Run() })
 	// Mounts here are seen everywhere, as with systemd.
 	if err := errors.Join(unix.Mount(b.Dir, b.Dir, "", unix.MS_BIND, ""), unix.Mount("", b.Dir, "", unix.MS_SHARED, ""),
 		unix.Mount("", state, "", unix.MS_SHARED, "")); err != nil {
@@ -418,9 +427,44 @@ func TestShimInSpec(t *testing.T) {
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-		res := rig.Run(t, append(runsc[:len(runsc):len(runsc)], "create", "--bundle", b.Dir, b.ID)...)
+		res := rig.Run(t, append(runsc, "create", "--bundle", b.Dir, b.ID)...)
 		if res.Code != 11 || !strings.Contains(res.Stderr, `oci-secrets: secret "db": no secret "db" in `) {
 			t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
 		}
 	})
+}
+
+// TestShimInSpecVault has it with secrets of a Vault, in order, and with a Vault
+// that is gone.
+func TestShimInSpecVault(t *testing.T) {
+	rig.NeedRoot(t)
+	v := vaulttest.Start(t, vaulttest.Options{})
+	v.Mount(t, "secret", 2)
+	v.Put(t, 2, "secret", "db", map[string]any{"SECRET": "db", "OWN": "db"})
+	v.Put(t, 2, "secret", "stripe", map[string]any{"SECRET": "stripe"})
+	b, file := marking(t, "", "dict", "mark")
+	b.StateDir(t)
+	b.AddSettings(t, "deadline = \"2s\"\n")
+	b.AddSettings(t, fmt.Sprintf("[vault]\naddress = %q\nca_cert = %q\nmount = \"secret\"\n[vault.auth]\nmethod = \"token\"\ntoken = %q\n", v.Address, v.CAFile, v.RootToken))
+	b.Annotate(from, "db stripe")
+	b.Annotate(dict, `{"INLINE": "x"}`)
+	b.Spec.Process.Env = append(b.Spec.Process.Env, "OWN=image")
+	b.Write(t)
+	runsc, _ := runscFor(t, b)
+	rig.MustRun(t, append(runsc, "run", "--bundle", b.Dir, b.ID)...)
+	report, ok := rig.ReadReport(t, file)
+	if !ok {
+		t.Fatal("the program did not run")
+	}
+	for name, value := range map[string]string{"SECRET": "stripe", "OWN": "db", "INLINE": "x"} {
+		rig.WantVar(t, report.Env, name, value)
+	}
+	v.Stop()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	res := rig.Run(t, append(runsc, "run", "--bundle", b.Dir, b.ID)...)
+	if _, ran := rig.ReadReport(t, file); ran || res.Code != 13 || !strings.Contains(res.Stderr, "gave up at the deadline") {
+		t.Errorf("exit code %d, want 13\n%s", res.Code, res.Stderr)
+	}
 }
