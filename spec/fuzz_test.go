@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -203,4 +204,81 @@ func takeEnv(document map[string]any) []any {
 	env, _ := process["env"].([]any)
 	delete(process, "env")
 	return env
+}
+
+// FuzzHooks checks that the hook comes into a document once and for all, that
+// runtimes find it there, and that nothing else changes.
+func FuzzHooks(f *testing.F) {
+	for _, text := range []string{
+		`{}`, `{"hooks":null,"x":[9007199254740993,1E400,-0]}`, `{"hooks":{ }}`, `{"a":1}`,
+		`{"hooks":{"prestart":[{"path":"/bin/true"}],"poststop":null,"createRuntime":[]}}`,
+		`{"hooks":{"createRuntime":[{"path":"/oci-secrets","args":["oci-secrets","hook"]},7]}}`,
+		`{"hooks":{"prestart":[` + hookKept + `],"poststop":[` + hookBare + `,` + othersOne + `]}}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := ParseDoc(b)
+		if err != nil {
+			return
+		}
+		const program = "/b/oci-secrets"
+		out, err := d.WithHook(program, HookArgs("", "/s"), Prestart, Poststop)
+		if err != nil {
+			if !errors.Is(err, fault.Document) {
+				t.Fatalf("%v is no fault.Document", err)
+			}
+			return
+		}
+		edited, err := ParseDoc(out)
+		if err != nil {
+			t.Fatalf("%q came out as %q: %v", b, out, err)
+		}
+		ours, _, err := edited.hooks()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stages := map[string]bool{}
+		for _, h := range ours {
+			stages[h.stage] = true
+			if !slices.Contains(h.args, KeepFlag) {
+				t.Fatalf("a hook of ours in %q has no %s", out, KeepFlag)
+			}
+		}
+		if !stages[Prestart] && !stages["createRuntime"] || !stages[Poststop] {
+			t.Fatalf("%q has the hook under %v", out, stages)
+		}
+		if again, err := edited.WithHook(program, HookArgs("", "/s"), Prestart, Poststop); err != nil || !bytes.Equal(again, out) {
+			t.Fatalf("a second time %q becomes %q, %v", out, again, err)
+		}
+		// Without ours, what is left is what was there without ours.
+		was, err := d.WithoutHook()
+		if err != nil {
+			t.Fatal(err)
+		}
+		is, err := edited.WithoutHook()
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, after := decode(t, was), decode(t, is)
+		dropEmpty(before)
+		dropEmpty(after)
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Fatalf("more than the hook changed\n%s", diff)
+		}
+	})
+}
+
+// dropEmpty takes out of a document's hooks the stages without any, and the
+// hooks where nothing is left.
+func dropEmpty(document map[string]any) {
+	hooks, _ := document["hooks"].(map[string]any)
+	for stage, list := range hooks {
+		if list, ok := list.([]any); list == nil || ok && len(list) == 0 {
+			delete(hooks, stage)
+		}
+	}
+	if len(hooks) == 0 {
+		delete(document, "hooks")
+	}
 }
