@@ -64,6 +64,8 @@ state = "%[1]s/state"
 address = "%[1]s/socket"
 [debug]
 level = "debug"
+[plugins."io.containerd.internal.v1.opt"]
+path = "%[1]s/opt"
 [plugins."io.containerd.cri.v1.images".pinned_images]
 sandbox = %[2]q
 [plugins."io.containerd.cri.v1.runtime"]

@@ -4,6 +4,7 @@ package containerd
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func TestCtr(t *testing.T) {
 	s.must(t, "images", "import", "--snapshotter", "overlayfs", archive(t))
 	shim := []string{"--runc-binary", s.dir + "/oci-secrets-runtime"}
 	run := func(flags []string, id string, command ...string) rig.Result {
-		argv := append([]string{"run", "--mount", "type=bind,src=" + s.vol + ",dst=/vol,options=rbind:rw"}, flags...)
+		argv := append([]string{"run", "--cgroup", "/" + filepath.Base(base) + "/" + id, "--mount", "type=bind,src=" + s.vol + ",dst=/vol,options=rbind:rw"}, flags...)
 		return s.ctr(t, append(append(argv, image, id), command...)...)
 	}
 	annotate := func(list string) []string {
