@@ -21,7 +21,7 @@ import (
 
 // namespaces is the first process of a docker's namespaces. It hands the signal
 // to end on to dockerd, and reaps what containers leave to it. What is written below
-// /etc and /var/lib stays in the namespaces, but for docker's own settings.
+// /etc, /opt and /var/lib stays in the namespaces, but for docker's own settings.
 const namespaces = `
 set -e
 settings=$1
@@ -29,7 +29,7 @@ shift
 mount --make-rprivate /
 mount -t proc proc /proc
 for d in /run /dev/shm; do mount -t tmpfs -o mode=755 tmpfs $d; done
-for d in /etc /var/lib; do
+for d in /etc /opt /var/lib; do
 	mkdir -p /run/own$d /run/work$d
 	mount -t overlay -o lowerdir=$d,upperdir=/run/own$d,workdir=/run/work$d overlay $d
 done
