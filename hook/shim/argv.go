@@ -39,7 +39,8 @@ type kinds struct {
 }
 
 var globalFlags = kinds{
-	values:   []string{"root", "log", "log-format", "log-level", "rootless", "criu", "cgroup-manager", "debug-log", "debug-log-format", "panic-log", "user-log"},
+	// Not --rootless, which has a value in runc and crun, and none in runsc.
+	values:   []string{"root", "log", "log-format", "log-level", "criu", "cgroup-manager", "debug-log", "debug-log-format", "panic-log", "user-log"},
 	switches: []string{"debug", "systemd-cgroup", "help", "version", "usage"},
 	short:    map[byte]string{'h': "help", 'v': "version", 'V': "version"},
 }
@@ -84,13 +85,17 @@ func parse(args []string) *commandLine {
 	never := func(int) bool { return true }
 	switch c.command {
 	case "create", "run":
-		// runc and crun take flags behind the container's id, too.
+		// runc takes flags behind the container's id, too.
 		for i := c.at + 1; i < len(args); i++ {
+			end := i
 			var more []option
 			more, i = createFlags.read(args, i, never)
 			c.local = append(c.local, more...)
 			c.rest = min(c.rest, i)
-			if i > 0 && args[i-1] == "--" {
+			if len(more) > 0 {
+				end = more[len(more)-1].to
+			}
+			if i > end { // there is a -- that is no flag's value
 				break
 			}
 		}
@@ -177,6 +182,9 @@ func (k kinds) cluster(args []string, i *int) (options []option) {
 				o.value, o.to = args[*i], *i+1
 				*i++
 			}
+		}
+		if known && o.value == "" && strings.HasPrefix(letters, "=") { // -t=false, as Go reads it
+			o.value, letters = letters[1:], ""
 		}
 		if !known {
 			o.name, letters = args[from][1:], ""
