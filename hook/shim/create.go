@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,8 +23,11 @@ import (
 func (s *shim) create(ctx context.Context) error {
 	path := s.configPath()
 	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the runtime says it in its own words
+	}
 	if err != nil {
-		return nil //nolint:nilerr // the runtime says it in its own words
+		return fault.New(fault.Document, "", "what the container asks for cannot be told: %w", err)
 	}
 	doc, asked, err := read(b)
 	if err != nil {
@@ -73,14 +77,12 @@ func (s *shim) hookStderr() bool {
 // configPath is where the runtime reads the container's configuration from.
 func (s *shim) configPath() string {
 	bundle, _ := last(s.local, "bundle")
-	name, _ := last(s.local, "config") // crun's
-	if name == "" {
-		name = "config.json"
-	}
-	if filepath.IsAbs(name) {
+	// crun's, which is not below the bundle, but for its default (src/create.c).
+	name, _ := last(s.local, "config")
+	if name != "" && name != "config.json" {
 		return name
 	}
-	return filepath.Join(bundle, name)
+	return filepath.Join(bundle, "config.json")
 }
 
 // read gives what a config.json asks for. One that cannot be read is left to
