@@ -111,14 +111,19 @@ func TestParseExec(t *testing.T) {
 // TestExecArgs has the command line that the real runtime gets.
 func TestExecArgs(t *testing.T) {
 	for line, want := range map[string]string{
-		"--root /r --log /l exec --process /p --detach --pid-file /f c": "--root /r --log /l exec --detach --pid-file /f --process F c",
-		"exec -dtp/p c": "exec --detach --process F c",
-		"exec --process=/p --preserve-fds=2 --new=1 c":                             "exec --preserve-fds 2 --new=1 --process F c",
-		"exec -t -e A=1 --cwd / -u 1 --console-socket /s --ignore-paused c ls -la": "exec --console-socket /s --ignore-paused --process F c",
-		"exec --detach=false --no-new-privs --cap X --cgroup a --cgroup b c x":     "exec --detach=false --cgroup a --cgroup b --process F c",
+		"--root /r --log /l exec --process /p --detach --pid-file /f c": "--root /r --log /l exec --process F --detach --pid-file /f c",
+		"exec -dtp/p c":                  "exec -dtpF c",
+		"exec -p /a -p=/p --new v c":     "exec -p F -p=F --new v c",
+		"exec --process=/p --new=1 -- c": "exec --process=F --new=1 -- c",
+		"exec -t -e A=1 --cwd / -u 1 --console-socket /s --ignore-paused c ls -la": "exec --console-socket /s --ignore-paused --process F -- c",
+		"exec --detach=false --no-new-privs --cap X --cgroup a --cgroup b c x":     "exec --detach=false --cgroup a --cgroup b --process F -- c",
 	} {
 		s := &shim{commandLine: parse(strings.Fields(line))}
-		if got := strings.Join(s.execArgs("F", "c"), " "); got != want {
+		args := s.execArgs("F", "c")
+		if s.processFile() != "" {
+			args = s.withProcessFile("F")
+		}
+		if got := strings.Join(args, " "); got != want {
 			t.Errorf("%s\nbecomes %s\nwant    %s", line, got, want)
 		}
 	}

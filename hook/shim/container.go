@@ -4,6 +4,7 @@ package shim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -25,9 +26,10 @@ type container struct {
 // find finds the container of an exec, and what it asks for. One that the
 // runtime does not know asks for nothing: the runtime says so in its own words.
 //
-// With a process file the id is all that follows the flags. In a whole command
-// line, a flag that is not known may have a value, which then stands where the
-// id would; both are tried, and a container that asks is not for guesses.
+// The id is the first argument behind the flags. A flag that is not known may
+// have a value, which then stands where the id would, and ends what is read as
+// flags. So all that follows is tried, and a container that asks is not for
+// guesses: only with a process file, and as the last argument, is it certain.
 func (s *shim) find() (*container, spec.Asked, error) {
 	ids := s.args[s.rest:]
 	unknown := ""
@@ -36,67 +38,75 @@ func (s *shim) find() (*container, spec.Asked, error) {
 			unknown = o.name
 		}
 	}
-	_, file := last(s.local, "process")
-	switch {
-	case len(ids) == 0 || !file && len(ids) == 1: // no container, or nothing to run
+	file := s.processFile() != ""
+	if len(ids) == 0 || !file && len(ids) == 1 { // no container, or nothing to run
 		return nil, spec.Asked{}, nil
-	case file:
-		ids = ids[len(ids)-1:]
-	case unknown == "":
-		ids = ids[:1]
-	default:
-		ids = ids[:min(2, len(ids))]
 	}
-	for _, id := range ids {
-		bundle := s.bundle(id)
+	if unknown == "" {
+		ids = ids[:1]
+	}
+	for i, id := range ids {
+		bundle, config, err := s.bundle(id)
+		if err != nil {
+			return nil, spec.Asked{}, fault.New(fault.Delivery, "", "exec in container %s: ask the runtime for its bundle: %w", id, err)
+		}
 		if bundle == "" {
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(bundle, "config.json"))
+		b, err := os.ReadFile(config)
 		if err != nil {
 			return nil, spec.Asked{}, fault.New(fault.Document, "", "exec in container %s: what it asks for cannot be told: %w", id, err)
 		}
 		doc, asked, err := read(b)
 		if err != nil {
-			return nil, spec.Asked{}, fmt.Errorf("exec in container %s: read %s/config.json: %w", id, bundle, err)
+			return nil, spec.Asked{}, fmt.Errorf("exec in container %s: read %s: %w", id, config, err)
 		}
 		if asked.None() {
 			continue
 		}
-		if unknown != "" && !file {
-			return nil, spec.Asked{}, fault.New(fault.Delivery, "describe the process in a file, and give that with --process",
+		if unknown != "" && !(file && i == len(ids)-1) {
+			return nil, spec.Asked{}, fault.New(fault.Delivery, "describe the process in a file, and give that with --process before the flag",
 				"exec in container %s: the flag --%s is not known, and might be lost", id, unknown)
 		}
-		return &container{keep.Container{ID: id, Bundle: bundle}, doc}, asked, nil
+		return &container{keep.Container{ID: filepath.Clean(id), Bundle: bundle}, doc}, asked, nil
 	}
 	return nil, spec.Asked{}, nil
 }
 
-// bundle is the bundle of a container that exists, as the runtime has it; ""
-// for none. To ask the runtime takes as long as half an exec, so what runc and
-// crun keep of each container is read first.
-func (s *shim) bundle(id string) string {
-	if id == "" || id != filepath.Base(id) {
-		return ""
-	}
+// bundle is the bundle of a container that exists, as the runtime has it, and
+// the path of its configuration; "" for none. To ask the runtime takes as long
+// as half an exec, so what runc and crun keep of each container is read first.
+// crun, whose --config need not be in the bundle, keeps a copy of it. It also
+// takes ./ID and ID/ for an id, so what is one is left to the runtime.
+func (s *shim) bundle(id string) (bundle, config string, err error) {
+	const name = "config.json"
 	for _, root := range s.roots() {
 		if b, err := os.ReadFile(filepath.Join(root, id, "state.json")); err == nil { // runc
 			if bundle := bundleOfRunc(b); bundle != "" {
-				return bundle
+				return bundle, filepath.Join(bundle, name), nil
 			}
 		}
 		if b, err := os.ReadFile(filepath.Join(root, id, "status")); err == nil { // crun
 			if bundle := bundleOf(b); bundle != "" {
-				return bundle
+				copied := filepath.Join(root, id, name)
+				if _, err := os.Stat(copied); err != nil {
+					copied = filepath.Join(bundle, name)
+				}
+				return bundle, copied, nil
 			}
 		}
 	}
 	cmd := exec.Command(s.real, append(s.args[:s.at:s.at], "state", id)...)
 	out, err := cmd.Output()
-	if err != nil {
-		return ""
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() { // it knows none
+		return "", "", nil
+	} else if err != nil {
+		return "", "", err
 	}
-	return bundleOf(out)
+	if bundle = bundleOf(out); bundle == "" {
+		return "", "", nil
+	}
+	return bundle, filepath.Join(bundle, name), nil
 }
 
 // roots are the directories where the runtime may have its containers.

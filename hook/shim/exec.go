@@ -4,7 +4,9 @@ package shim
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -30,7 +32,8 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, isFile := last(s.local, "process")
+	file := s.processFile()
+	isFile := file != ""
 	if settings.Runtime.Exec == "off" || !isFile && s.delivery(settings) == inSpec { // which has them in its own copy of the spec
 		return s.args, nil
 	}
@@ -48,8 +51,10 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 	var process []byte
 	var explicit []string
 	if isFile {
-		if process, err = os.ReadFile(file); err != nil {
-			return s.args, nil //nolint:nilerr // the runtime says it in its own words
+		if process, err = os.ReadFile(file); errors.Is(err, fs.ErrNotExist) {
+			return s.args, nil // the runtime says it in its own words
+		} else if err != nil {
+			return nil, fault.New(fault.Document, "", "exec in container %s: read the process file: %w", c.ID, err)
 		}
 		explicit, err = c.explicit(process)
 	} else {
@@ -65,7 +70,18 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fault.New(fault.Delivery, "", "exec in container %s: keep the process file in memory: %w", c.ID, err)
 	}
-	return s.execArgs("/proc/self/fd/"+strconv.Itoa(fd), c.ID), nil
+	inMemory := "/proc/self/fd/" + strconv.Itoa(fd)
+	if isFile {
+		return s.withProcessFile(inMemory), nil
+	}
+	return s.execArgs(inMemory, c.ID), nil
+}
+
+// processFile is the file after --process; "" where the process is described by
+// the command line, as it is for runc also with an empty name.
+func (s *shim) processFile() string {
+	file, _ := last(s.local, "process")
+	return file
 }
 
 // explicit gives what the caller of exec sets in the process that an engine
@@ -134,16 +150,27 @@ func (s *shim) inMemory(b []byte) (int, error) {
 	return fd, nil
 }
 
+// withProcessFile is the command line with another process file. All the rest of
+// it stays, also what is not known.
+func (s *shim) withProcessFile(file string) []string {
+	args := slices.Clone(s.args)
+	for _, o := range s.local {
+		if o.known && o.name == "process" { // whose value ends its last argument
+			args[o.to-1] = strings.TrimSuffix(args[o.to-1], o.value) + file
+		}
+	}
+	return args
+}
+
 // absorbed are the flags that a process file takes the place of.
 var absorbed = []string{"process", "cwd", "env", "tty", "user", "additional-gids", "process-label", "apparmor", "no-new-privs", "cap"}
 
-// execArgs is the command line of an exec of a process file.
+// execArgs is the command line of an exec of a process file in the place of one
+// that describes the process. It has no flags that are not known (find).
 func (s *shim) execArgs(file, id string) []string {
 	args := slices.Clone(s.args[:s.at+1])
 	for _, o := range s.local {
 		switch {
-		case !o.known:
-			args = append(args, s.args[o.from:o.to]...)
 		case slices.Contains(absorbed, o.name):
 		case slices.Contains(execFlags.values, o.name):
 			args = append(args, "--"+o.name, o.value)
@@ -153,5 +180,5 @@ func (s *shim) execArgs(file, id string) []string {
 			args = append(args, "--"+o.name)
 		}
 	}
-	return append(args, "--process", file, id)
+	return append(args, "--process", file, "--", id)
 }

@@ -109,21 +109,29 @@ func TestShimExec(t *testing.T) {
 		}
 		report := []string{b.ID, rig.PayloadPath, "report"}
 		fromConfig := process("OWN=1", "SECRET=default", "HOME=/")
-		ways := map[string]struct {
+		type way = struct {
 			args   []string
 			secret string
 			own    bool
-		}{
+		}
+		ways := map[string]way{
 			"a process file":             {[]string{"--process", fromConfig, b.ID}, canary, true},
 			"a process file, one word":   {[]string{"--process=" + fromConfig, b.ID}, canary, true},
 			"a process file, short":      {[]string{"-p", fromConfig, b.ID}, canary, true},
 			"a process file that sets":   {[]string{"--process", process("SECRET=mine", "OWN=1"), b.ID}, "mine", true},
 			"a process file without it":  {[]string{"--process", process("OWN=1"), b.ID}, canary, true},
+			"a process file and more":    {[]string{"--process", fromConfig, b.ID, "ignored"}, canary, true},
 			"a command":                  {report, canary, true},
 			"a command and a user":       {append([]string{"--cwd", "/", "--user", "7:8"}, report...), canary, true},
 			"a command that sets":        {append([]string{"--env", "SECRET=mine"}, report...), "mine", name != rig.Crun},
 			"a command that sets, short": {append([]string{"-e", "X=1", "-e", "SECRET=mine"}, report...), "mine", name != rig.Crun},
 			"a command and a variable":   {append([]string{"--env=X=1"}, report...), canary, name != rig.Crun}, // crun: --env takes the place of all
+		}
+		if name == rig.Crun {
+			ways["a path for an id"] = way{append([]string{"./" + b.ID + "/"}, report[1:]...), canary, true}
+		} else {
+			ways["a process file without a name"] = way{append([]string{"--process="}, report...), canary, true}
+			ways["a switch that is off"] = way{append([]string{"-d=false"}, report...), canary, true}
 		}
 		for what, way := range ways {
 			t.Run(what, func(t *testing.T) {
@@ -152,14 +160,48 @@ func TestShimExec(t *testing.T) {
 				t.Errorf("%s: exit code %d\n%s", flag, res.Code, res.Stderr)
 			}
 		}
-		res := rig.Run(t, r.Argv(append([]string{"exec", "--new", "value"}, report...)...)...)
-		if res.Code != 16 || res.Stdout != "" {
-			t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
+		for _, args := range [][]string{
+			append([]string{"exec", "--new", "value"}, report...),
+			{"exec", "--new", "value", "--process", fromConfig, b.ID},
+			{"exec", "--process", fromConfig, "--new", b.ID, "other"},
+		} {
+			if res := rig.Run(t, r.Argv(args...)...); res.Code != 16 || res.Stdout != "" {
+				t.Errorf("%q: exit code %d\n%s", args, res.Code, res.Stderr)
+			}
 		}
 		b.WriteSettings(t, filepath.Base(b.Config), strings.Replace(read(t, b.Config), "[runtime]\n", "[runtime]\nexec = \"off\"\n", 1))
 		has(t, rig.ParseReport(t, rig.MustRun(t, r.Argv(append([]string{"exec"}, report...)...)...).Stdout).Env, "SECRET", "default")
 		r.Delete(t, b)
 	})
+}
+
+// TestShimCrunConfig has crun's flag for a configuration that is not the
+// bundle's, and which crun looks for in its own directory.
+func TestShimCrunConfig(t *testing.T) {
+	canary := rig.Canary()
+	r, b, file, _ := shimmed(t, rig.Crun, canary)
+	config := filepath.Join(b.Dir, "config.json")
+	other := filepath.Join(t.TempDir(), "other.json")
+	rig.WriteFile(t, other, read(t, config), 0o644)
+	b.Spec.Annotations = nil
+	b.Write(t)
+	before := read(t, config)
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative, err := filepath.Rel(here, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rig.MustRun(t, r.Argv("create", "--bundle", b.Dir, "--config", relative, b.ID)...)
+	r.Start(t, b)
+	has(t, rig.AwaitReport(t, file).Env, "SECRET", canary)
+	has(t, rig.ParseReport(t, rig.MustRun(t, r.Argv("exec", b.ID, rig.PayloadPath, "report")...).Stdout).Env, "SECRET", canary)
+	r.Delete(t, b)
+	if read(t, config) != before {
+		t.Error("the bundle's config.json changed")
+	}
 }
 
 // TestShimExecLost has an exec whose variables are not in memory any more: they
