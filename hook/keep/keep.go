@@ -12,11 +12,13 @@
 package keep
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -73,8 +75,8 @@ func Get(dir string, c Container) ([]string, error) {
 	return fields[4:], nil
 }
 
-// sweep removes the files of containers whose first process has ended, of the
-// first n.
+// sweep removes the files of containers whose first process has ended, or whose
+// bundle is gone where it cannot be told, of the first n.
 func sweep(root *os.Root, n int) error {
 	dir, err := root.Open(file.Folder)
 	if err != nil {
@@ -91,14 +93,28 @@ func sweep(root *os.Root, n int) error {
 		if openErr != nil {
 			continue // it went in between
 		}
-		head := make([]byte, 64) // of which the pid and the start time take less than 32
-		size, _ := f.Read(head)
+		fields := head(f)
 		_ = f.Close() // only read from
-		if fields := split(head[:size]); len(fields) > 2 && ended(fields) {
-			err = errors.Join(err, root.Remove(name))
+		if len(fields) == 4 && (ended(fields) || gone(fields)) {
+			if removeErr := root.Remove(name); !errors.Is(removeErr, fs.ErrNotExist) { // another start was faster
+				err = errors.Join(err, removeErr)
+			}
 		}
 	}
 	return err
+}
+
+// head reads a record up to the variables; less where not all of it is there.
+func head(f io.Reader) (fields []string) {
+	r := bufio.NewReaderSize(f, 64)
+	for range 4 {
+		field, err := r.ReadString(0)
+		if err != nil {
+			break
+		}
+		fields = append(fields, strings.TrimSuffix(field, "\x00"))
+	}
+	return fields
 }
 
 // record is the form of a file: fields, each with a NUL behind it. They are the
@@ -125,6 +141,16 @@ func ended(fields []string) bool {
 	}
 	started, err := startTime(pid)
 	return err != nil || started != fields[1]
+}
+
+// gone reports whether a record has no process and its bundle is not there any
+// more. Nothing else tells that a runtime did not create such a container.
+func gone(fields []string) bool {
+	if fields[0] != "0" || !filepath.IsAbs(fields[3]) {
+		return false
+	}
+	_, err := os.Stat(fields[3])
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // startTime tells a process from all others that have or will have its pid:

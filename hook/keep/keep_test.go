@@ -123,6 +123,44 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestSweepWithoutProcess has containers of which no process of this kernel
+// tells whether they are there.
+func TestSweepWithoutProcess(t *testing.T) {
+	dir, bundle := place(t), t.TempDir()
+	for _, b := range []string{bundle, filepath.Join(bundle, "gone"), "relative"} {
+		if err := Put(dir, Container{b, b}, 0, []string{"A=1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Put(dir, Container{"last", bundle}, 0, nil); err != nil || files(t, dir) != 3 {
+		t.Errorf("%d files are left, %v", files(t, dir), err)
+	}
+}
+
+// TestSweepTogether has starts that remove the same files at the same time.
+func TestSweepTogether(t *testing.T) {
+	dir := place(t)
+	alive, _ := process(t)
+	for range 20 {
+		pid, end := process(t)
+		for i := range 30 {
+			if err := Put(dir, Container{fmt.Sprint("dead", i), "/bundle"}, pid, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		end()
+		errs := make(chan error)
+		for i := range 8 {
+			go func() { errs <- Put(dir, Container{fmt.Sprint(i), "/bundle"}, alive, nil) }()
+		}
+		for range 8 {
+			if err := <-errs; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestPlace has directories where nothing may be kept.
 func TestPlace(t *testing.T) {
 	open := place(t)
