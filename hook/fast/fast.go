@@ -79,10 +79,6 @@ func readInput() ([]byte, error) {
 	return b, nil
 }
 
-// maxLogged bounds the lines of one failure in the system log. A container that
-// is restarted again and again writes them each time.
-const maxLogged = 20
-
 // Exit tells a failure of hook or precreate to the user and to the system log,
 // because some engines show neither standard error nor more than the exit code,
 // which it gives.
@@ -90,8 +86,7 @@ func Exit(err error) int {
 	if err == nil {
 		return 0
 	}
-	lines := report.Lines(err)
-	for _, line := range lines[:min(len(lines), maxLogged)] {
+	for _, line := range report.Logged(err) {
 		syslog.Error("container refused: " + line)
 	}
 	return report.Error(os.Stderr, err)

@@ -56,6 +56,16 @@ func Lines(err error) []string {
 	return lines
 }
 
+// maxLogged bounds the lines of one failure in the system log. A container that
+// is restarted again and again writes them each time.
+const maxLogged = 20
+
+// Logged are the first of the [Lines], which go to the system log.
+func Logged(err error) []string {
+	lines := Lines(err)
+	return lines[:min(len(lines), maxLogged)]
+}
+
 // printable keeps control characters, which a file or a server may have put
 // into a message, from a terminal.
 func printable(r rune) rune {

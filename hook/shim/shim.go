@@ -112,8 +112,7 @@ func hide() error {
 // tell writes a failure where it is looked for: standard error, the file that
 // the engine reads the runtime's errors from, and the system log.
 func (s *shim) tell(err error) int {
-	lines := report.Lines(err)
-	for _, line := range lines {
+	for _, line := range report.Logged(err) {
 		syslog.Error(s.command + " refused: " + line)
 	}
 	s.log(report.OneLine(err))
