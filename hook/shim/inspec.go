@@ -4,7 +4,9 @@ package shim
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -87,6 +89,10 @@ func withValues(doc *spec.Doc, env []string, settings *config.Settings) ([]byte,
 func cover(path string, b []byte, place string) error {
 	info, err := os.Stat(path)
 	if err != nil {
+		return err
+	}
+	// Nobody has made it where nothing is kept.
+	if err := os.Mkdir(place, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	runtime.LockOSThread() // and never unlock: it is to become the runtime
