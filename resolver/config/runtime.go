@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oci-secrets/oci-secrets/resolver/private"
 )
 
@@ -18,7 +20,9 @@ import (
 // The runtime shim needs it for every command, of containers that ask for
 // nothing, too, and such a container must be killed and deleted also while
 // there is a mistake somewhere in the settings, or where they are missing. So this
-// reads one line and checks no other. Settings that others can write are an error.
+// reads one line and checks no other. Settings that this user may not read, as a
+// rootless engine may not read root's token, are as good as none here; a container
+// that asks does not start with them. Settings that others can write are an error.
 // [Load] sees to it that the line is where this finds it.
 func RuntimePath(path string) (string, error) {
 	path, _, err := Find(path)
@@ -26,7 +30,7 @@ func RuntimePath(path string) (string, error) {
 		return "", err
 	}
 	text, err := private.ReadTrusted(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err != nil && errors.Is(unix.Access(path, unix.R_OK), unix.EACCES) {
 		return "", nil
 	}
 	if err != nil {

@@ -476,6 +476,48 @@ func TestShimInSpec(t *testing.T) {
 	})
 }
 
+// TestShimInSpecExecOff has nothing to keep, and no state directory yet.
+func TestShimInSpecExecOff(t *testing.T) {
+	rig.NeedRoot(t)
+	canary := rig.Canary()
+	b, file := marking(t, "", canary, "mark")
+	state := filepath.Join(t.TempDir(), "state")
+	b.AddSettings(t, "state_dir = \""+state+"\"\n")
+	b.AddSettings(t, "[runtime]\nexec = \"off\"\n")
+	runsc, _ := runscFor(t, b)
+	rig.MustRun(t, append(runsc, "run", "--bundle", b.Dir, b.ID)...)
+	report, ok := rig.ReadReport(t, file)
+	if !ok {
+		t.Fatal("the program did not run")
+	}
+	has(t, report.Env, "SECRET", canary)
+	if entries, err := os.ReadDir(state); err != nil || len(entries) > 0 {
+		t.Errorf("%s has %v, %v", state, entries, err)
+	}
+}
+
+// TestShimUnreadable has settings that a rootless engine's user may not read:
+// what asks for nothing passes, and what asks is refused.
+func TestShimUnreadable(t *testing.T) {
+	rig.NeedRoot(t)
+	b := bundle(t, "", rig.Canary())
+	shim := filepath.Join(b.Dir, "oci-secrets-runtime-true")
+	rig.CopyFile(t, rig.Binary(t), shim, 0o755)
+	run := func(args ...string) rig.Result {
+		return rig.Run(t, append([]string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "OCI_SECRETS_CONFIG=" + b.Config, shim}, args...)...)
+	}
+	if res := run("create", "--bundle", b.Dir, b.ID); res.Code != 15 || !strings.Contains(res.Stderr, "cannot be read") {
+		t.Errorf("a container that asks: exit code %d\n%s", res.Code, res.Stderr)
+	}
+	shim = filepath.Join(b.Dir, "oci-secrets-runtime")
+	if err := os.Rename(shim+"-true", shim); err != nil {
+		t.Fatal(err)
+	}
+	if res := run("--version"); res.Code != 0 || strings.Contains(res.Stderr, "oci-secrets") {
+		t.Errorf("the version: exit code %d\n%s", res.Code, res.Stderr)
+	}
+}
+
 // TestShimInSpecVault has it with secrets of a Vault, in order, and with a Vault
 // that is gone.
 func TestShimInSpecVault(t *testing.T) {
