@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec"
@@ -46,7 +48,7 @@ func (s *shim) create(ctx context.Context) error {
 	amended, err := withHook(doc, settings, spec.Prestart, spec.Poststop)
 	if err == nil && s.isCrun() && s.hookStderr() {
 		if doc, err = spec.ParseDoc(amended); err == nil {
-			amended, err = doc.WithAnnotation("run.oci.hooks.stderr", "/dev/stderr")
+			amended, err = doc.WithAnnotation("run.oci.hooks.stderr", stderr)
 		}
 	}
 	if err != nil {
@@ -64,14 +66,23 @@ func (s *shim) create(ctx context.Context) error {
 // isCrun reports whether the real runtime is crun, which goes its own ways.
 func (s *shim) isCrun() bool { return strings.HasPrefix(filepath.Base(s.real), "crun") }
 
+// stderr is standard error by name.
+const stderr = "/dev/stderr"
+
 // hookStderr reports whether crun is to be asked, by an annotation, to show what
 // its hooks say. Otherwise nobody learns why there is no container. Engines that
-// read the runtime's errors from a file take that for all there is, and a socket
-// cannot be opened by its name.
+// read the runtime's errors from a file take that for all there is. What cannot
+// be opened by its name, as a socket or what another user opened before su, crun
+// would refuse the container for.
 func (s *shim) hookStderr() bool {
-	log, _ := last(s.global, "log")
-	info, err := os.Stderr.Stat()
-	return log == "" && err == nil && info.Mode()&os.ModeSocket == 0
+	if log, _ := last(s.global, "log"); log != "" {
+		return false
+	}
+	f, err := os.OpenFile(stderr, os.O_WRONLY|os.O_APPEND|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	if err == nil {
+		_ = f.Close() // nothing was written
+	}
+	return err == nil
 }
 
 // configPath is where the runtime reads the container's configuration from.
