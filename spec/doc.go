@@ -5,10 +5,10 @@
 // and [Doc] for the config.json that carries it). README.md beside this file is
 // the normative text, and its examples are test cases.
 //
-// The package does no I/O and knows no source of secrets. A config.json comes
-// out as it went in, byte for byte, but for the elements of process.env that
-// change: engines and runtimes put fields there that no schema knows, and
-// numbers that no float64 holds.
+// The package does no I/O and knows no source of secrets. A document comes out
+// as it went in, byte for byte, but for what changes (elements of process.env, a
+// hook, an annotation, a member): engines and runtimes put fields there that no
+// schema knows, and numbers that no float64 holds.
 //
 // Errors are faults with a class and hints. They quote what an annotation
 // names, because those are names. They never quote a document or a dict's
