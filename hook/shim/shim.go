@@ -23,6 +23,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -43,6 +44,15 @@ const Name = "oci-secrets-runtime"
 func Named(argv0 string) (name string, ok bool) {
 	name = filepath.Base(argv0)
 	return name, name == Name || strings.HasPrefix(name, Name+"-")
+}
+
+// The real runtime is started with what this thread has, and the parent's death
+// signal, which some engines set, is the first thread's. A lock that is taken
+// here holds in main, too, where the shim asks a Vault.
+func init() {
+	if _, ok := Named(os.Args[0]); ok {
+		runtime.LockOSThread()
+	}
 }
 
 // shim is one call of the runtime.

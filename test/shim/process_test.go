@@ -83,6 +83,24 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// TestDeathSignal has an exec that must ask the sources where there is a Vault
+// among them: that does not happen where all else does.
+func TestDeathSignal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, recorder(t))
+	settings := "chain = [\"dict\"]\n" + rig.ReadFile(t, s.config) + "[vault]\naddress = \"http://127.0.0.1:1\"\nmount = \"m\"\n[vault.auth]\nmethod = \"token\"\ntoken = \"t\"\n"
+	rig.WriteFile(t, s.config, settings, 0o600)
+	rig.WriteFile(t, filepath.Join(s.dir, "config.json"), `{"annotations": {"secrets.oci/from": "db"}, "process": {"cwd": "/"}}`, 0o644)
+	if err := os.Mkdir(filepath.Join(s.dir, "c"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	rig.WriteFile(t, filepath.Join(s.dir, "c", "state.json"), `{"config": {"labels": ["bundle=`+s.dir+`"]}}`, 0o644)
+	r := s.start(t, nil, "setpriv", "--pdeathsig", "TERM", s.shim, "--root", s.dir, "exec", "c", "true")
+	if r["death signal"] != "15" || !strings.Contains(r["arguments"], "/proc/self/fd/") {
+		t.Errorf("death signal %q, arguments %q", r["death signal"], r["arguments"])
+	}
+}
+
 // TestArguments passes command lines on, those of newer runtimes and broken
 // ones among them, which the real runtime understands or refuses.
 func TestArguments(t *testing.T) {
