@@ -52,8 +52,13 @@ func Named(argv0 string) (name string, ok bool) {
 func init() {
 	if _, ok := Named(os.Args[0]); ok {
 		runtime.LockOSThread()
+		environment = environ()
 	}
 }
+
+// environment is what the real runtime gets. It is read at once, because after
+// hide it is no other user's than root's to read.
+var environment []string
 
 // shim is one call of the runtime.
 type shim struct {
@@ -95,7 +100,7 @@ func (s *shim) run(ctx context.Context, name string) error {
 // replace makes this process the real runtime.
 func (s *shim) replace(args []string) error {
 	// The name is a path, because crun runs as krun where it is called so.
-	err := syscall.Exec(s.real, append([]string{s.real}, args...), environ())
+	err := syscall.Exec(s.real, append([]string{s.real}, args...), environment)
 	return fault.New(fault.Settings, "", "run the runtime %s: %w", s.real, err)
 }
 

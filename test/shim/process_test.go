@@ -88,16 +88,47 @@ func TestProcess(t *testing.T) {
 func TestDeathSignal(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, recorder(t))
+	s.container(t)
 	settings := "chain = [\"dict\"]\n" + rig.ReadFile(t, s.config) + "[vault]\naddress = \"http://127.0.0.1:1\"\nmount = \"m\"\n[vault.auth]\nmethod = \"token\"\ntoken = \"t\"\n"
 	rig.WriteFile(t, s.config, settings, 0o600)
+	r := s.start(t, nil, "setpriv", "--pdeathsig", "TERM", s.shim, "--root", s.dir, "exec", "c", "true")
+	if r["death signal"] != "15" || !strings.Contains(r["arguments"], "/proc/self/fd/") {
+		t.Errorf("death signal %q, arguments %q", r["death signal"], r["arguments"])
+	}
+}
+
+// container makes one that exists, and asks.
+func (s *site) container(t *testing.T) {
+	t.Helper()
 	rig.WriteFile(t, filepath.Join(s.dir, "config.json"), `{"annotations": {"secrets.oci/from": "db"}, "process": {"cwd": "/"}}`, 0o644)
 	if err := os.Mkdir(filepath.Join(s.dir, "c"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	rig.WriteFile(t, filepath.Join(s.dir, "c", "state.json"), `{"config": {"labels": ["bundle=`+s.dir+`"]}}`, 0o644)
-	r := s.start(t, nil, "setpriv", "--pdeathsig", "TERM", s.shim, "--root", s.dir, "exec", "c", "true")
-	if r["death signal"] != "15" || !strings.Contains(r["arguments"], "/proc/self/fd/") {
-		t.Errorf("death signal %q, arguments %q", r["death signal"], r["arguments"])
+}
+
+// TestEnvironmentOfUser has an exec of a rootless engine, which cannot read its
+// own environment any more when it holds values.
+func TestEnvironmentOfUser(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, recorder(t))
+	s.container(t)
+	s.shim = filepath.Join(s.dir, "oci-secrets-runtime")
+	rig.CopyFile(t, rig.Binary(t), s.shim, 0o755)
+	for _, path := range []string{filepath.Dir(s.dir), s.dir, filepath.Dir(s.real)} {
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{s.config, filepath.Join(s.dir, "secrets.json")} {
+		if err := os.Chown(path, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.env = append(s.env, "A=first", "A=second")
+	r := s.start(t, nil, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", s.shim, "--root", s.dir, "exec", "c", "true")
+	if !strings.Contains(r["environment"], "\x00A=first\x00A=second\x00") || !strings.Contains(r["arguments"], "/proc/self/fd/") {
+		t.Errorf("environment %q, arguments %q", r["environment"], r["arguments"])
 	}
 }
 
