@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -15,6 +16,12 @@ import (
 // error has the message, too.
 func (s *shim) log(msg string) {
 	path, _ := last(s.global, "log")
+	if s.isCrun() { // which logs to more than files (src/libcrun/error.c)
+		path = strings.TrimPrefix(path, "file:")
+		if strings.HasPrefix(path, "syslog:") || strings.HasPrefix(path, "journald:") {
+			return
+		}
+	}
 	if path == "" {
 		return
 	}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestLogOfCrun has what crun takes for a log, of which only one is a file.
+func TestLogOfCrun(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, log := range []string{"syslog:x", "journald:x", "file:a", "b"} {
+		s := &shim{commandLine: parse([]string{"--log", log, "create", "c"}), real: "/usr/bin/crun"}
+		s.log("text")
+	}
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got := strings.Join(names, " "); got != "a b" {
+		t.Errorf("wrote %q", got)
+	}
+}
