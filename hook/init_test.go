@@ -21,7 +21,8 @@ func TestInitOrder(t *testing.T) {
 		"github.com/containerd/nri/pkg/api", "github.com/containerd/ttrpc", "github.com/tetratelabs/wazero/internal/engine/wazevo",
 	}
 	const asks = `{"annotations": {"secrets.oci/dict": "{\"A\": \"x\"}"}, "process": {}}`
-	settings := t.TempDir() + "/config.toml"
+	settings, bundle := t.TempDir()+"/config.toml", t.TempDir()
+	rig.WriteFile(t, bundle+"/config.json", "{}", 0o600)
 	rig.WriteFile(t, settings, "[dict]\npath = \"x\"\n", 0o600)
 	for name, tt := range map[string]struct {
 		name  string // argv[0], where it is not the binary's
@@ -42,7 +43,15 @@ func TestInitOrder(t *testing.T) {
 		},
 		"precreate, asked": {args: []string{"precreate", "--config", settings}, stdin: asks, early: heavy, seen: []string{"os", "github.com/BurntSushi/toml"}},
 		"hook, asked":      {args: []string{"hook", "--config=" + settings}, stdin: asks, code: 14, early: heavy, seen: []string{"os"}},
+		"shim, another command": {
+			name: "oci-secrets-runtime-true", args: []string{"state", "x"}, env: []string{"PATH=/usr/bin:/bin"},
+			early: append(heavy, "os", "fmt", "encoding/json"), seen: []string{"syscall"},
+		},
 		"shim, not asked": {
+			name: "oci-secrets-runtime-true", args: []string{"create", "--bundle", bundle}, env: []string{"PATH=/usr/bin:/bin"},
+			early: append(heavy, "os", "fmt", "encoding/json"), seen: []string{"syscall"},
+		},
+		"shim, no bundle": {
 			name: "oci-secrets-runtime-true", args: []string{"create", "--bundle", "/"}, early: heavy, seen: []string{"os"},
 		},
 		"tracer": {

@@ -3,7 +3,7 @@
 // Package pass lets the containers that ask for nothing pass, before anything
 // else of the program has been initialised.
 //
-// An engine runs the hook or the filter for containers of all kinds, and most
+// An engine runs the hook, the filter or the runtime shim for containers of all kinds, and most
 // of them are none of our business; what that costs, every one of them pays.
 // Go initialises all packages that are linked in, used or not, in the order of
 // their import paths as far as their dependencies allow (Go specification,
@@ -37,8 +37,13 @@ var (
 const MaxInput = 64 << 20
 
 func init() {
+	args := commandLine()
+	if len(args) > 0 && isShim(args[0]) {
+		passOn(args)
+		return
+	}
 	var ok bool
-	if Command, Config, Keep, ok = plain(commandLine()); !ok {
+	if Command, Config, Keep, ok = plain(args); !ok {
 		Command = ""
 		return
 	}
@@ -177,15 +182,20 @@ func commandLine() []string {
 	}
 	line := readAll(fd)
 	_ = syscall.Close(fd) // only read from
-	var args []string
+	return split(line)
+}
+
+// split gives the strings that each have a NUL behind them.
+func split(text []byte) []string {
+	var list []string
 	begin := 0
-	for i, c := range line {
+	for i, c := range text {
 		if c == 0 {
-			args = append(args, string(line[begin:i]))
+			list = append(list, string(text[begin:i]))
 			begin = i + 1
 		}
 	}
-	return args
+	return list
 }
 
 // readAll reads to the end, or to one byte more than MaxInput.

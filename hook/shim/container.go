@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/oci-secrets/oci-secrets/hook/keep"
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/resolver/private"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -31,11 +32,11 @@ type container struct {
 // flags. So all that follows is tried, and a container that asks is not for
 // guesses: only with a process file, and as the last argument, is it certain.
 func (s *shim) find() (*container, spec.Asked, error) {
-	ids := s.args[s.rest:]
+	ids := s.Args[s.Rest:]
 	unknown := ""
-	for _, o := range s.local {
-		if !o.known {
-			unknown = o.name
+	for _, o := range s.Local {
+		if !o.Known {
+			unknown = o.Name
 		}
 	}
 	file := s.processFile() != ""
@@ -96,7 +97,7 @@ func (s *shim) bundle(id string) (bundle, config string, err error) {
 			}
 		}
 	}
-	cmd := exec.Command(s.real, append(s.args[:s.at:s.at], "state", id)...)
+	cmd := exec.Command(s.real, append(s.Args[:s.At:s.At], "state", id)...)
 	out, err := cmd.Output()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() { // it knows none
 		return "", "", nil
@@ -111,7 +112,7 @@ func (s *shim) bundle(id string) (bundle, config string, err error) {
 
 // roots are the directories where the runtime may have its containers.
 func (s *shim) roots() []string {
-	if root, ok := last(s.global, "root"); ok {
+	if root, ok := argv.Last(s.Global, "root"); ok {
 		return []string{root}
 	}
 	name := filepath.Base(s.real)

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec"
@@ -23,7 +24,7 @@ import (
 
 // create makes sure that the container of a bundle gets what it asks for.
 func (s *shim) create(ctx context.Context) error {
-	path := s.configPath()
+	path := s.ConfigPath()
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // the runtime says it in its own words
@@ -75,7 +76,7 @@ const stderr = "/dev/stderr"
 // be opened by its name, as a socket or what another user opened before su, crun
 // would refuse the container for.
 func (s *shim) hookStderr() bool {
-	if log, _ := last(s.global, "log"); log != "" {
+	if log, _ := argv.Last(s.Global, "log"); log != "" {
 		return false
 	}
 	f, err := os.OpenFile(stderr, os.O_WRONLY|os.O_APPEND|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
@@ -83,17 +84,6 @@ func (s *shim) hookStderr() bool {
 		_ = f.Close() // nothing was written
 	}
 	return err == nil
-}
-
-// configPath is where the runtime reads the container's configuration from.
-func (s *shim) configPath() string {
-	bundle, _ := last(s.local, "bundle")
-	// crun's, which is not below the bundle, but for its default (src/create.c).
-	name, _ := last(s.local, "config")
-	if name != "" && name != "config.json" {
-		return name
-	}
-	return filepath.Join(bundle, "config.json")
 }
 
 // read gives what a config.json asks for. One that cannot be read is left to

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 )
 
 // TestHookStderr has a standard error that crun can open by its name, and one
@@ -32,7 +34,7 @@ func TestHookStderr(t *testing.T) {
 		line string
 		want bool
 	}{{pipe[1], "run c", true}, {pipe[1], "--log /l run c", false}, {sockets[0], "run c", false}} {
-		s := &shim{commandLine: parse(strings.Fields(c.line))}
+		s := &shim{Line: argv.Parse(strings.Fields(c.line))}
 		err := unix.Dup3(c.fd, 2, 0)
 		got := s.hookStderr()
 		if err = errors.Join(err, unix.Dup3(old, 2, 0)); err != nil {

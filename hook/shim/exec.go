@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/hook/keep"
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -26,7 +27,7 @@ import (
 func (s *shim) exec(ctx context.Context) ([]string, error) {
 	c, asked, err := s.find()
 	if err != nil || asked.None() {
-		return s.args, err
+		return s.Args, err
 	}
 	settings, err := s.start.Settings(ctx)
 	if err != nil {
@@ -35,7 +36,7 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 	file := s.processFile()
 	isFile := file != ""
 	if settings.Runtime.Exec == "off" || !isFile && s.delivery(settings) == inSpec { // which has them in its own copy of the spec
-		return s.args, nil
+		return s.Args, nil
 	}
 	if err := hide(); err != nil {
 		return nil, err
@@ -52,7 +53,7 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 	var explicit []string
 	if isFile {
 		if process, err = os.ReadFile(file); errors.Is(err, fs.ErrNotExist) {
-			return s.args, nil // the runtime says it in its own words
+			return s.Args, nil // the runtime says it in its own words
 		} else if err != nil {
 			return nil, fault.New(fault.Document, "", "exec in container %s: read the process file: %w", c.ID, err)
 		}
@@ -80,7 +81,7 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 // processFile is the file after --process; "" where the process is described by
 // the command line, as it is for runc also with an empty name.
 func (s *shim) processFile() string {
-	file, _ := last(s.local, "process")
+	file, _ := argv.Last(s.Local, "process")
 	return file
 }
 
@@ -133,7 +134,7 @@ func (s *shim) inMemory(b []byte) (int, error) {
 		return -1, err
 	}
 	defer func() { _ = unix.Close(low) }() // the other one is written to
-	preserve, _ := last(s.local, "preserve-fds")
+	preserve, _ := argv.Last(s.Local, "preserve-fds")
 	n, _ := strconv.Atoi(preserve)
 	listen, _ := strconv.Atoi(os.Getenv("LISTEN_FDS")) // sd_listen_fds(3)
 	fd, err := unix.FcntlInt(uintptr(low), unix.F_DUPFD, 3+max(n, 0)+max(listen, 0))
@@ -153,10 +154,10 @@ func (s *shim) inMemory(b []byte) (int, error) {
 // withProcessFile is the command line with another process file. All the rest of
 // it stays, also what is not known.
 func (s *shim) withProcessFile(file string) []string {
-	args := slices.Clone(s.args)
-	for _, o := range s.local {
-		if o.known && o.name == "process" { // whose value ends its last argument
-			args[o.to-1] = strings.TrimSuffix(args[o.to-1], o.value) + file
+	args := slices.Clone(s.Args)
+	for _, o := range s.Local {
+		if o.Known && o.Name == "process" { // whose value ends its last argument
+			args[o.To-1] = strings.TrimSuffix(args[o.To-1], o.Value) + file
 		}
 	}
 	return args
@@ -168,16 +169,16 @@ var absorbed = []string{"process", "cwd", "env", "tty", "user", "additional-gids
 // execArgs is the command line of an exec of a process file in the place of one
 // that describes the process. It has no flags that are not known (find).
 func (s *shim) execArgs(file, id string) []string {
-	args := slices.Clone(s.args[:s.at+1])
-	for _, o := range s.local {
+	args := slices.Clone(s.Args[:s.At+1])
+	for _, o := range s.Local {
 		switch {
-		case slices.Contains(absorbed, o.name):
-		case slices.Contains(execFlags.values, o.name):
-			args = append(args, "--"+o.name, o.value)
-		case o.value != "":
-			args = append(args, "--"+o.name+"="+o.value)
+		case slices.Contains(absorbed, o.Name):
+		case argv.TakesValue(o.Name):
+			args = append(args, "--"+o.Name, o.Value)
+		case o.Value != "":
+			args = append(args, "--"+o.Name+"="+o.Value)
 		default:
-			args = append(args, "--"+o.name)
+			args = append(args, "--"+o.Name)
 		}
 	}
 	return append(args, "--process", file, "--", id)

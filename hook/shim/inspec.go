@@ -16,6 +16,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/hook/keep"
 	"github.com/oci-secrets/oci-secrets/hook/memory"
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec"
@@ -44,7 +45,7 @@ func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, aske
 	}
 	defer clear(amended)
 	if settings.Runtime.Exec == "on" {
-		bundle, _ := last(s.local, "bundle") // which runsc tells as it was told it
+		bundle, _ := argv.Last(s.Local, "bundle") // which runsc tells as it was told it
 		if bundle == "" {
 			if bundle, err = os.Getwd(); err != nil {
 				return fault.New(fault.Document, "", "there is no bundle: %w", err)
@@ -126,8 +127,8 @@ func cover(path string, b []byte, place string) error {
 
 // id is the container's id.
 func (s *shim) id() string {
-	if s.rest < len(s.args) {
-		return s.args[s.rest]
+	if s.Rest < len(s.Args) {
+		return s.Args[s.Rest]
 	}
 	return ""
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 )
 
 // log appends msg to the file after --log, as runc writes its own errors there:
@@ -15,7 +17,7 @@ import (
 // getLastRuntimeError). A file that cannot be written is not an error: standard
 // error has the message, too.
 func (s *shim) log(msg string) {
-	path, _ := last(s.global, "log")
+	path, _ := argv.Last(s.Global, "log")
 	if s.isCrun() { // which logs to more than files (src/libcrun/error.c)
 		path = strings.TrimPrefix(path, "file:")
 		if strings.HasPrefix(path, "syslog:") || strings.HasPrefix(path, "journald:") {
@@ -27,7 +29,7 @@ func (s *shim) log(msg string) {
 	}
 	now := time.Now().Format(time.RFC3339)
 	line := []byte("time=" + strconv.Quote(now) + " level=error msg=" + strconv.Quote(msg))
-	if format, _ := last(s.global, "log-format"); format == "json" {
+	if format, _ := argv.Last(s.Global, "log-format"); format == "json" {
 		line, _ = json.Marshal(struct { // of strings, which do not fail
 			Level string `json:"level"`
 			Msg   string `json:"msg"`

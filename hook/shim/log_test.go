@@ -6,13 +6,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 )
 
 // TestLogOfCrun has what crun takes for a log, of which only one is a file.
 func TestLogOfCrun(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, log := range []string{"syslog:x", "journald:x", "file:a", "b"} {
-		s := &shim{commandLine: parse([]string{"--log", log, "create", "c"}), real: "/usr/bin/crun"}
+		s := &shim{Line: argv.Parse([]string{"--log", log, "create", "c"}), real: "/usr/bin/crun"}
 		s.log("text")
 	}
 	entries, err := os.ReadDir(".")

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -52,7 +53,7 @@ func (s *shim) processOf(c *container) (text []byte, explicit []string, err erro
 		return nil, nil, fault.New(fault.Document, "", "the container's process is not as it must be")
 	}
 	p := container
-	explicit = all(s.local, "env")
+	explicit = argv.All(s.Local, "env")
 	if s.isCrun() {
 		p = process{}
 		p.set("cwd", "/")
@@ -65,13 +66,13 @@ func (s *shim) processOf(c *container) (text []byte, explicit []string, err erro
 		return nil, nil, err
 	}
 	p.set("env", append(env, explicit...))
-	p.set("args", s.args[min(s.rest+1, len(s.args)):])
+	p.set("args", s.Args[min(s.Rest+1, len(s.Args)):])
 	p.set("terminal", s.isOn("tty"))
 	if s.isOn("no-new-privs") {
 		p.set("noNewPrivileges", true)
 	}
 	for flag, member := range map[string]string{"cwd": "cwd", "apparmor": "apparmorProfile", "process-label": "selinuxLabel"} {
-		if v, _ := last(s.local, flag); v != "" {
+		if v, _ := argv.Last(s.Local, flag); v != "" {
 			p.set(member, v)
 		}
 	}
@@ -87,14 +88,14 @@ func (s *shim) processOf(c *container) (text []byte, explicit []string, err erro
 
 // isOn reports whether a switch is on.
 func (s *shim) isOn(name string) bool {
-	v, ok := last(s.local, name)
+	v, ok := argv.Last(s.Local, name)
 	return ok && v != "false"
 }
 
 // user sets the user: UID[:GID], and additional groups.
 func (s *shim) user(p process) error {
-	name, _ := last(s.local, "user")
-	groups := all(s.local, "additional-gids")
+	name, _ := argv.Last(s.Local, "user")
+	groups := argv.All(s.Local, "additional-gids")
 	if name == "" && len(groups) == 0 {
 		return nil
 	}
@@ -137,7 +138,7 @@ func (s *shim) user(p process) error {
 
 // capabilities adds those of --cap as runc does, or as crun does sets them.
 func (s *shim) capabilities(p process, replace bool) error {
-	add := all(s.local, "cap")
+	add := argv.All(s.Local, "cap")
 	if len(add) == 0 {
 		return nil
 	}

@@ -7,12 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
-
-// defaultPath is searched where the environment has no PATH.
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // findRuntime gives the absolute path of the real runtime: the program in the
 // shim's name, else the one in the settings, else the first of runc and crun on
@@ -36,7 +34,7 @@ func findRuntime(name string) (string, error) {
 	}
 	search := os.Getenv("PATH")
 	if search == "" {
-		search = defaultPath
+		search = argv.DefaultPath
 	}
 	for _, program := range programs {
 		for _, dir := range filepath.SplitList(search) {

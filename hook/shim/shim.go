@@ -30,6 +30,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/hook/report"
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
@@ -62,7 +63,7 @@ var environment []string
 
 // shim is one call of the runtime.
 type shim struct {
-	*commandLine
+	*argv.Line
 	real  string // absolute path of the real runtime
 	start *start.Start
 }
@@ -72,7 +73,7 @@ type shim struct {
 // the exit code; or with start.ErrVault, where openVault is nil and a Vault must
 // be asked.
 func Run(ctx context.Context, name string, args []string, openVault config.VaultOpener) (code int, err error) {
-	s := &shim{commandLine: parse(args), start: &start.Start{OpenVault: openVault}}
+	s := &shim{Line: argv.Parse(args), start: &start.Start{OpenVault: openVault}}
 	if err = s.run(ctx, name); errors.Is(err, start.ErrVault) {
 		return 0, err
 	}
@@ -84,8 +85,8 @@ func (s *shim) run(ctx context.Context, name string) error {
 	if s.real, err = findRuntime(name); err != nil {
 		return err
 	}
-	args := s.args
-	switch s.command {
+	args := s.Args
+	switch s.Command {
 	case "create", "run":
 		err = s.create(ctx)
 	case "exec":
@@ -128,7 +129,7 @@ func hide() error {
 // the engine reads the runtime's errors from, and the system log.
 func (s *shim) tell(err error) int {
 	for _, line := range report.Logged(err) {
-		syslog.Error(s.command + " refused: " + line)
+		syslog.Error(s.Command + " refused: " + line)
 	}
 	s.log(report.OneLine(err))
 	return report.Error(os.Stderr, err)

@@ -39,8 +39,8 @@ func TestShim(t *testing.T) {
 	runtimes(t, func(t *testing.T, name string) {
 		canary := rig.Canary()
 		r, b, file, state := shimmed(t, name, canary)
-		b.Hook(t, "prestart", "/bin/true")
-		b.Hook(t, "poststop", "/bin/true")
+		b.Hook(t, "prestart", "/bin/cat") // which reads the state, as crun wants it
+		b.Hook(t, "poststop", "/bin/cat")
 		b.Spec.Process.Env = append(b.Spec.Process.Env, "SECRET=default")
 		b.Write(t)
 		config := filepath.Join(b.Dir, "config.json")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package shim
+package argv
 
 import (
 	"strings"
@@ -52,15 +52,15 @@ func TestParse(t *testing.T) {
 		"kill --bundle /b c":                   {command: "kill"},
 		"--log /l --log-format json features":  {command: "features", log: "/l"},
 	} {
-		c := parse(strings.Fields(line))
+		c := Parse(strings.Fields(line))
 		got := want
-		got.command = c.command
-		got.bundle, _ = last(c.local, "bundle")
-		got.config, _ = last(c.local, "config")
-		got.log, _ = last(c.global, "log")
-		got.root, _ = last(c.global, "root")
-		if got.id = ""; c.rest < len(c.args) {
-			got.id = c.args[c.rest]
+		got.command = c.Command
+		got.bundle, _ = Last(c.Local, "bundle")
+		got.config, _ = Last(c.Local, "config")
+		got.log, _ = Last(c.Global, "log")
+		got.root, _ = Last(c.Global, "root")
+		if got.id = ""; c.Rest < len(c.Args) {
+			got.id = c.Args[c.Rest]
 		}
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(want)); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", line, diff)
@@ -90,11 +90,11 @@ func TestParseExec(t *testing.T) {
 		"exec -env A=1 -process /p c":               {"env=A=1 process=/p", "c"},
 		"exec":                                      {"", ""},
 	} {
-		c := parse(strings.Fields(line))
+		c := Parse(strings.Fields(line))
 		var flags []string
-		for _, o := range c.local {
-			f := o.name + "=" + o.value
-			if !o.known {
+		for _, o := range c.Local {
+			f := o.Name + "=" + o.Value
+			if !o.Known {
 				f += "?"
 			}
 			flags = append(flags, f)
@@ -102,29 +102,8 @@ func TestParseExec(t *testing.T) {
 		if got := strings.Join(flags, " "); got != want.flags {
 			t.Errorf("%s: flags %q, want %q", line, got, want.flags)
 		}
-		if got := strings.Join(c.args[c.rest:], " "); got != want.rest {
+		if got := strings.Join(c.Args[c.Rest:], " "); got != want.rest {
 			t.Errorf("%s: the rest is %q, want %q", line, got, want.rest)
-		}
-	}
-}
-
-// TestExecArgs has the command line that the real runtime gets.
-func TestExecArgs(t *testing.T) {
-	for line, want := range map[string]string{
-		"--root /r --log /l exec --process /p --detach --pid-file /f c": "--root /r --log /l exec --process F --detach --pid-file /f c",
-		"exec -dtp/p c":                  "exec -dtpF c",
-		"exec -p /a -p=/p --new v c":     "exec -p F -p=F --new v c",
-		"exec --process=/p --new=1 -- c": "exec --process=F --new=1 -- c",
-		"exec -t -e A=1 --cwd / -u 1 --console-socket /s --ignore-paused c ls -la": "exec --console-socket /s --ignore-paused --process F -- c",
-		"exec --detach=false --no-new-privs --cap X --cgroup a --cgroup b c x":     "exec --detach=false --cgroup a --cgroup b --process F -- c",
-	} {
-		s := &shim{commandLine: parse(strings.Fields(line))}
-		args := s.execArgs("F", "c")
-		if s.processFile() != "" {
-			args = s.withProcessFile("F")
-		}
-		if got := strings.Join(args, " "); got != want {
-			t.Errorf("%s\nbecomes %s\nwant    %s", line, got, want)
 		}
 	}
 }
