@@ -46,8 +46,8 @@ func Put(dir string, c Container, pid int, vars []string) error {
 		return err
 	}
 	// What poststop should have removed, and did not: rootless crun runs none under
-	// podman 4.3.1. A start does not wait for many.
-	if err := sweep(root, 64); err != nil {
+	// podman 4.3.1. A start looks at so many at the most.
+	if err := sweep(root, 512); err != nil {
 		return err
 	}
 	b := record(append([]string{strconv.Itoa(pid), started, c.ID, c.Bundle}, vars...)...)

@@ -127,17 +127,25 @@ func asksNothing(input []byte, state bool) bool {
 // simple reports whether a key's literal is plain ASCII, without escapes, and
 // does not contain word in any letter case.
 func simple(literal []byte, word string) bool {
-	for i, c := range literal {
+	for _, c := range literal {
 		if c == '\\' || c >= 0x80 {
 			return false
 		}
-		for j := 0; i+j < len(literal) && literal[i+j]|0x20 == word[j]|0x20; {
+	}
+	return !mentions(literal, word)
+}
+
+// mentions reports whether text contains word, which is ASCII, in any letter
+// case.
+func mentions(text []byte, word string) bool {
+	for i := 0; i+len(word) <= len(text); i++ {
+		for j := 0; text[i+j]|0x20 == word[j]|0x20; {
 			if j++; j == len(word) {
-				return false
+				return true
 			}
 		}
 	}
-	return true
+	return false
 }
 
 // plain reads the command lines that are served here.

@@ -20,15 +20,11 @@ func passOn(args []string) {
 	line := argv.Parse(args[1:])
 	switch line.Command {
 	case "exec":
-		return
-	case "create", "run":
-		fd, err := syscall.Open(line.ConfigPath(), syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		if err != nil {
+		if !runsBare(line) {
 			return
 		}
-		config := readAll(fd)
-		_ = syscall.Close(fd) // only read from
-		if len(config) > MaxInput || !asksNothing(config, false) {
+	case "create", "run":
+		if config, ok := readFile(line.ConfigPath()); !ok || !asksNothing(config, false) {
 			return
 		}
 	}
@@ -41,6 +37,33 @@ func passOn(args []string) {
 	if path := find(programs); path != "" {
 		_ = syscall.Exec(path, append([]string{path}, args[1:]...), environ())
 	}
+}
+
+// runsBare reports whether the container of an exec was created without asking
+// for anything. runc has its annotations among the labels of its state.json, with
+// no letter of theirs escaped; crun has a copy of its config.json.
+func runsBare(line *argv.Line) bool {
+	root, ok := argv.Last(line.Global, "root")
+	if !ok || line.Rest == len(line.Args) || slices.ContainsFunc(line.Local, func(o argv.Option) bool { return !o.Known }) {
+		return false
+	}
+	dir := root + "/" + line.Args[line.Rest] + "/"
+	if state, ok := readFile(dir + "state.json"); ok {
+		return !mentions(state, "secrets.oci")
+	}
+	config, ok := readFile(dir + "config.json")
+	return ok && asksNothing(config, false)
+}
+
+// readFile reads a file that is not empty, and not larger than what is read.
+func readFile(path string) (text []byte, ok bool) {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, false
+	}
+	text = readAll(fd)
+	_ = syscall.Close(fd) // only read from
+	return text, len(text) > 0 && len(text) <= MaxInput
 }
 
 // isShim reports whether the program was called as the runtime shim.
@@ -75,13 +98,7 @@ func mayNameRuntime() bool {
 	}
 	text := readAll(fd)
 	_ = syscall.Close(fd) // only read from
-	const word = "runtime"
-	for i := 0; i+len(word) <= len(text); i++ {
-		if string(text[i:i+len(word)]) == word {
-			return true
-		}
-	}
-	return len(text) > MaxInput
+	return len(text) > MaxInput || mentions(text, "runtime")
 }
 
 // hostRoot reports whether this is root, and not by a mapping of users.
@@ -89,12 +106,7 @@ func hostRoot() bool {
 	if syscall.Geteuid() != 0 {
 		return false
 	}
-	fd, err := syscall.Open("/proc/self/uid_map", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	uids := readAll(fd)
-	_ = syscall.Close(fd) // only read from
+	uids, _ := readFile("/proc/self/uid_map")
 	// As the kernel writes it for the first namespace, and for no other.
 	return string(uids) == "         0          0 4294967295\n"
 }
@@ -135,11 +147,9 @@ func find(programs []string) string {
 // environ is the environment as this process was given it, also what is there
 // twice.
 func environ() []string {
-	fd, err := syscall.Open("/proc/self/environ", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
+	text, ok := readFile("/proc/self/environ")
+	if !ok {
 		return syscall.Environ()
 	}
-	text := readAll(fd)
-	_ = syscall.Close(fd) // only read from
 	return split(text)
 }

@@ -39,6 +39,9 @@ func (s *shim) create(ctx context.Context) error {
 	if asked.None() {
 		return nil
 	}
+	if err := hide(); err != nil { // a token may be in the settings
+		return err
+	}
 	settings, err := s.start.Settings(ctx)
 	if err != nil {
 		return err
@@ -143,7 +146,8 @@ func withHook(doc *spec.Doc, settings *config.Settings, stages ...string) ([]byt
 
 // replaceFile puts b in the place of a file of the engine's, which has the same
 // mode and owner afterwards, and at no moment anything but the one or the other
-// content.
+// content. It is not synchronised with the disk: an engine writes the file anew
+// for each start, and after a failure of power none of its containers runs.
 func replaceFile(path string, b []byte) error {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -159,7 +163,7 @@ func replaceFile(path string, b []byte) error {
 	}
 	owner := info.Sys().(*syscall.Stat_t)
 	_, err = temp.Write(b)
-	err = errors.Join(err, temp.Chmod(info.Mode()), temp.Chown(int(owner.Uid), int(owner.Gid)), temp.Sync(), temp.Close())
+	err = errors.Join(err, temp.Chmod(info.Mode()), temp.Chown(int(owner.Uid), int(owner.Gid)), temp.Close())
 	if err == nil {
 		err = os.Rename(temp.Name(), path)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/hook/keep"
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
+	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -29,6 +30,9 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 	if err != nil || asked.None() {
 		return s.Args, err
 	}
+	if err := hide(); err != nil { // a token may be in the settings
+		return nil, err
+	}
 	settings, err := s.start.Settings(ctx)
 	if err != nil {
 		return nil, err
@@ -38,11 +42,11 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 	if settings.Runtime.Exec == "off" || !isFile && s.delivery(settings) == inSpec { // which has them in its own copy of the spec
 		return s.Args, nil
 	}
-	if err := hide(); err != nil {
-		return nil, err
-	}
 	vars, err := keep.Get(settings.StateDir, c.Container)
 	if err != nil { // it is lost, or was never kept
+		if !errors.Is(err, fs.ErrNotExist) {
+			syslog.Error("exec in container " + c.ID + ": what was kept is not used: " + err.Error())
+		}
 		resolved, err := s.start.Resolve(ctx, asked)
 		if err != nil {
 			return nil, fmt.Errorf("exec in container %s: %w", c.ID, err)

@@ -31,9 +31,6 @@ import (
 // it: runsc's own processes have others. What the runtime itself keeps of its
 // spec is out of our hands (SECURITY.md).
 func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, asked spec.Asked, settings *config.Settings) error {
-	if err := hide(); err != nil {
-		return err
-	}
 	vars, err := s.start.Resolve(ctx, asked)
 	if err != nil {
 		return err

@@ -30,6 +30,12 @@ func (r *Runtime) Shim(tb testing.TB, b *Bundle) *Runtime {
 	return &Runtime{r.Name, r.State, append(r.prefix[:last:last], "env", "OCI_SECRETS_CONFIG="+b.Config, Link(tb, "oci-secrets-runtime"))}
 }
 
+// At gives the runtime with the program at path in its place.
+func (r *Runtime) At(path string) *Runtime { return &Runtime{r.Name, r.State, []string{path}} }
+
+// Path is the runtime's program.
+func (r *Runtime) Path() string { return r.prefix[len(r.prefix)-1] }
+
 // StateDir gives the bundle's settings a state directory and mounts it: of what
 // a runtime with mounts of its own mounts, nothing is left for its next command.
 func (b *Bundle) StateDir(tb testing.TB) string {

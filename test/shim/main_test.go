@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 type site struct {
 	dir    string
 	shim   string // its path
+	named  string // and that of one which finds the real runtime by its own name
 	real   string // and that of the real runtime
 	config string
 	env    []string
@@ -40,14 +42,19 @@ type site struct {
 func newSite(t *testing.T, runtime string) *site {
 	t.Helper()
 	rig.NeedRoot(t)
-	s := &site{dir: t.TempDir(), real: runtime, shim: rig.Link(t, "oci-secrets-runtime")}
+	s := &site{
+		dir: t.TempDir(), real: runtime,
+		shim: rig.Link(t, "oci-secrets-runtime"), named: rig.Link(t, "oci-secrets-runtime-"+filepath.Base(runtime)),
+	}
 	s.config = filepath.Join(s.dir, "config.toml")
 	rig.WriteFile(t, filepath.Join(s.dir, "secrets.json"), `{"db": {"SECRET": "value"}}`, 0o600)
 	rig.WriteFile(t, s.config, fmt.Sprintf("state_dir = %q\n[runtime]\npath = %q\n[dict]\npath = \"secrets.json\"\n",
 		filepath.Join(s.dir, "kept"), runtime), 0o600)
 	// The hook mounts it, so that values are in memory.
 	t.Cleanup(func() { _ = unix.Unmount(filepath.Join(s.dir, "kept"), unix.MNT_DETACH) })
-	s.env = append(os.Environ(), "OCI_SECRETS_CONFIG="+s.config)
+	path := "PATH=" + os.Getenv("PATH")
+	s.env = slices.DeleteFunc(os.Environ(), func(e string) bool { return e == path })
+	s.env = append(s.env, path+":"+filepath.Dir(runtime), "OCI_SECRETS_CONFIG="+s.config)
 	return s
 }
 

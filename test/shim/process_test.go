@@ -64,9 +64,11 @@ func TestProcess(t *testing.T) {
 			start := func(program string) record {
 				return s.start(t, files, slices.Concat(unusual, []string{program}, args)...)
 			}
-			direct, shimmed := start(s.real), start(s.shim)
-			if diff := cmp.Diff(direct, shimmed); diff != "" {
-				t.Error(diff)
+			direct := start(s.real)
+			for _, shim := range []string{s.shim, s.named} {
+				if diff := cmp.Diff(direct, start(shim)); diff != "" {
+					t.Errorf("%s (-direct +shim):\n%s", filepath.Base(shim), diff)
+				}
 			}
 			for _, name := range []string{"descriptor 3", "descriptor 4", "descriptor 7", "environment", "limits", "status SigBlk", "status SigIgn"} {
 				if direct[name] == "" {
@@ -173,10 +175,11 @@ func TestArguments(t *testing.T) {
 		{"state", strings.Repeat("x", 100<<10)},
 	} {
 		t.Run(strings.Join(args, " ")[:min(40, len(strings.Join(args, " ")))], func(t *testing.T) {
-			got := s.start(t, nil, append([]string{s.shim}, args...)...)["arguments"]
 			want := strings.Join(append([]string{s.real}, args...), "\x00") + "\x00"
-			if got != want {
-				t.Errorf("got  %q\nwant %q", got, want)
+			for _, shim := range []string{s.shim, s.named} {
+				if got := s.start(t, nil, append([]string{shim}, args...)...)["arguments"]; got != want {
+					t.Errorf("%s:\ngot  %q\nwant %q", filepath.Base(shim), got, want)
+				}
 			}
 		})
 	}
