@@ -87,7 +87,9 @@ conformance: build
 
 # Prints the table of README.md.
 bench: build setup
+	test/setup/containerd.sh
 	OCI_SECRETS_TEST_REQUIRE=1 $(GO) test -C test/bench -count 1 -run TestTable -table
+	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_TEST_ENGINES=1 $(GO) test -C test/containerd -count 1 -run TestMany -table
 
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 60s
