@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
+	"github.com/oci-secrets/oci-secrets/resolver/config/runtimeline"
 )
 
 // shimName is the name of the runtime shim (shim.Name).
@@ -29,30 +30,55 @@ func passOn(args []string) {
 		}
 	}
 	programs := []string{"runc", "crun"}
+	path := ""
 	if name := base(args[0]); name != shimName {
 		programs = []string{name[len(shimName)+1:]}
-	} else if mayNameRuntime() {
+	} else if named, ok := settingsRuntime(); !ok {
 		return
+	} else if named != "" {
+		path = named
 	}
-	if path := find(programs); path != "" {
+	if path == "" {
+		path = find(programs)
+	}
+	if path != "" && isRuntime(path) {
 		_ = syscall.Exec(path, append([]string{path}, args[1:]...), environ())
 	}
 }
 
 // runsBare reports whether the container of an exec was created without asking
-// for anything. runc has its annotations among the labels of its state.json, with
-// no letter of theirs escaped; crun has a copy of its config.json.
+// for anything. runc has its bundle in its state.json, as the last of the labels
+// (libcontainer/specconv, createLabels); crun has a copy of its config.json.
 func runsBare(line *argv.Line) bool {
 	root, ok := argv.Last(line.Global, "root")
 	if !ok || line.Rest == len(line.Args) || slices.ContainsFunc(line.Local, func(o argv.Option) bool { return !o.Known }) {
 		return false
 	}
-	dir := root + "/" + line.Args[line.Rest] + "/"
-	if state, ok := readFile(dir + "state.json"); ok {
-		return !mentions(state, "secrets.oci")
+	dir := root + "/" + line.Args[line.Rest]
+	if state, ok := readFile(dir + "/state.json"); ok {
+		if dir = lastLabel(state, `"bundle=`); dir == "" || dir[0] != '/' {
+			return false
+		}
 	}
-	config, ok := readFile(dir + "config.json")
+	config, ok := readFile(dir + "/config.json")
 	return ok && asksNothing(config, false)
+}
+
+// lastLabel is what follows the last string that begins so; "" where there is
+// none, or one with an escape. A quote within a string has a \ before it.
+func lastLabel(text []byte, label string) string {
+	for i := len(text) - len(label); i > 0; i-- {
+		if string(text[i:i+len(label)]) != label || text[i-1] == '\\' {
+			continue
+		}
+		value := text[i+len(label):]
+		end := slices.Index(value, '"')
+		if end < 0 || slices.Contains(value[:end], '\\') {
+			return ""
+		}
+		return string(value[:end])
+	}
+	return ""
 }
 
 // readFile reads a file that is not empty, and not larger than what is read.
@@ -81,25 +107,43 @@ func base(path string) string {
 	return path
 }
 
-// mayNameRuntime reports whether the settings may say which runtime is the real
-// one: where there are some, and the word is in them. Those of a user who is not
-// the host's root are not looked for here.
-func mayNameRuntime() bool {
-	path, named := syscall.Getenv("OCI_SECRETS_CONFIG")
-	if !named || path == "" {
+// settingsRuntime is the real runtime that the settings name, "" where they name
+// none. Where it is not plain whose settings count, or that nobody but root can
+// write them, ok is false.
+func settingsRuntime() (path string, ok bool) {
+	file, named := syscall.Getenv("OCI_SECRETS_CONFIG")
+	if !named || file == "" {
 		if !hostRoot() {
-			return true
+			return "", false
 		}
-		path = "/etc/oci-secrets/config.toml"
+		file = "/etc/oci-secrets/config.toml"
 	}
-	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	fd, err := syscall.Open(file, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
-		return err != syscall.ENOENT
+		return "", err == syscall.ENOENT
 	}
+	var st, dir syscall.Stat_t
+	err = syscall.Fstat(fd, &st)
 	text := readAll(fd)
 	_ = syscall.Close(fd) // only read from
-	return len(text) > MaxInput || mentions(text, "runtime")
+	if err != nil || len(text) > MaxInput || st.Mode&syscall.S_IFMT != syscall.S_IFREG {
+		return "", false
+	}
+	if !mentions(text, "runtime") {
+		return "", true
+	}
+	above := file[:len(file)-len(base(file))]
+	if above == "" || syscall.Stat(above, &dir) != nil || !rootsAlone(st) || !rootsAlone(dir) {
+		return "", false
+	}
+	if path = runtimeline.Path(text); path != "" && path[0] != '/' {
+		return "", false
+	}
+	return path, true
 }
+
+// rootsAlone reports whether nobody but root can write a file.
+func rootsAlone(st syscall.Stat_t) bool { return st.Uid == 0 && st.Mode&0o022 == 0 }
 
 // hostRoot reports whether this is root, and not by a mapping of users.
 func hostRoot() bool {
@@ -114,10 +158,6 @@ func hostRoot() bool {
 // find gives the absolute path of the first of the programs that is on PATH and
 // not this one; "" where there is none.
 func find(programs []string) string {
-	var self syscall.Stat_t
-	if syscall.Stat("/proc/self/exe", &self) != nil {
-		return ""
-	}
 	search, _ := syscall.Getenv("PATH")
 	if search == "" {
 		search = argv.DefaultPath
@@ -130,18 +170,19 @@ func find(programs []string) string {
 			} else {
 				rest = ""
 			}
-			if dir == "" || dir[0] != '/' {
-				continue
-			}
-			path := dir + "/" + program
-			var st syscall.Stat_t
-			if syscall.Stat(path, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Mode&0o111 != 0 &&
-				(st.Dev != self.Dev || st.Ino != self.Ino) {
+			if path := dir + "/" + program; dir != "" && dir[0] == '/' && isRuntime(path) {
 				return path
 			}
 		}
 	}
 	return ""
+}
+
+// isRuntime reports whether a file is a program, and not this one.
+func isRuntime(path string) bool {
+	var self, st syscall.Stat_t
+	return syscall.Stat("/proc/self/exe", &self) == nil && syscall.Stat(path, &st) == nil &&
+		st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Mode&0o111 != 0 && (st.Dev != self.Dev || st.Ino != self.Ino)
 }
 
 // environ is the environment as this process was given it, also what is there

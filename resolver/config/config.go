@@ -22,6 +22,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/config/runtimeline"
 	"github.com/oci-secrets/oci-secrets/resolver/dict"
 	"github.com/oci-secrets/oci-secrets/resolver/dotenv"
 	"github.com/oci-secrets/oci-secrets/resolver/private"
@@ -135,7 +136,7 @@ func Load(path string) (*Settings, error) {
 		if err := s.parse(text); err != nil {
 			return nil, err
 		}
-		if runtimePath(text) != s.Runtime.Path {
+		if runtimeline.Path(text) != s.Runtime.Path {
 			return nil, s.errorf("write it as path = \"/usr/sbin/runc\" on a line of its own below [runtime]", "runtime.path is not where the shim looks for it")
 		}
 	}

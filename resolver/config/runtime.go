@@ -3,7 +3,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-secrets/oci-secrets/resolver/config/runtimeline"
 	"github.com/oci-secrets/oci-secrets/resolver/private"
 )
 
@@ -36,30 +36,7 @@ func RuntimePath(path string) (string, error) {
 	if err != nil {
 		return "", asSettings(err)
 	}
-	return runtimePath(text), nil
-}
-
-// runtimePath finds the line `path = "..."` below [runtime].
-func runtimePath(text []byte) string {
-	here := false
-	for line := range bytes.Lines(text) {
-		line = bytes.TrimSpace(line)
-		if len(line) > 0 && line[0] == '[' {
-			table, _, _ := bytes.Cut(line[1:], []byte("]"))
-			here = string(bytes.TrimSpace(table)) == "runtime"
-			continue
-		}
-		key, value, ok := bytes.Cut(line, []byte("="))
-		if !here || !ok || string(bytes.TrimSpace(key)) != "path" {
-			continue
-		}
-		if value = bytes.TrimSpace(value); len(value) < 2 || value[0] != '"' && value[0] != '\'' {
-			return ""
-		}
-		quoted, _, _ := bytes.Cut(value[1:], value[:1])
-		return string(quoted)
-	}
-	return ""
+	return runtimeline.Path(text), nil
 }
 
 // stateDir is the default of state_dir. A rootless engine's hook is told
