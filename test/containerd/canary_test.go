@@ -131,7 +131,7 @@ func (s *site) told(t *testing.T, h hits, canary, id string) {
 		t.Errorf("the status is not verbose: %v", status.Info)
 	}
 	in := []string{"--namespace", "k8s.io"}
-	crictl := []string{setUp(t, "crictl.sh"), "--runtime-endpoint", "unix://" + s.dir + "/socket"}
+	crictl := []string{rig.Engine(t, "crictl.sh"), "--runtime-endpoint", "unix://" + s.dir + "/socket"}
 	for _, args := range [][]string{{"inspect", id}, {"ps", "--all", "--output", "json"}, {"pods", "--output", "json"}} {
 		h.note(canary, "crictl "+args[0], rig.MustRun(t, append(crictl, args...)...).Stdout)
 	}

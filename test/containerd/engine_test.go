@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,9 +53,9 @@ type engine struct {
 // runtimes. It is stopped at the test's end.
 func start(t *testing.T, dir, settings string, env ...string) *engine {
 	t.Helper()
-	programs := filepath.Dir(setUp(t, "containerd.sh"))
+	programs := filepath.Dir(rig.Engine(t, "containerd.sh"))
 	e := &engine{dir: dir, ended: make(chan struct{})}
-	e.path = strings.Join([]string{programs, filepath.Dir(setUp(t, "runc.sh")), "/usr/sbin:/usr/bin:/sbin:/bin"}, ":")
+	e.path = strings.Join([]string{programs, filepath.Dir(rig.Engine(t, "runc.sh")), "/usr/sbin:/usr/bin:/sbin:/bin"}, ":")
 	rig.WriteFile(t, dir+"/config.toml", fmt.Sprintf(`version = 3
 root = "%[1]s/root"
 state = "%[1]s/state"
@@ -80,21 +79,7 @@ disable_apparmor = true
 	e.first = exec.Command("sh", "-c", namespaces, "sh", programs+"/containerd", "--config", dir+"/config.toml")
 	e.first.Env = append(env, "PATH="+e.path)
 	e.first.Stdout, e.first.Stderr = log, log
-	e.first.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// The kernel kills it when the thread that started it ends.
-		runtime.LockOSThread()
-		defer close(e.ended)
-		err := e.first.Start()
-		started <- err
-		if err == nil {
-			_ = e.first.Wait() // what it has to say is in the log
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
+	e.ended = rig.StartInNamespaces(t, e.first)
 	t.Cleanup(func() { e.stop(t) })
 	e.conn, err = grpc.NewClient("unix://"+dir+"/socket", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -223,7 +208,7 @@ func (e *engine) ctr(t *testing.T, args ...string) rig.Result {
 	t.Helper()
 	argv := []string{
 		"nsenter", "--mount", "--pid", fmt.Sprintf("--target=%d", e.first.Process.Pid), "env", "PATH=" + e.path,
-		filepath.Join(filepath.Dir(setUp(t, "containerd.sh")), "ctr"), "--address", e.dir + "/socket",
+		filepath.Join(filepath.Dir(rig.Engine(t, "containerd.sh")), "ctr"), "--address", e.dir + "/socket",
 	}
 	return rig.Run(t, append(argv, args...)...)
 }

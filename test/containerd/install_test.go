@@ -34,7 +34,7 @@ func (s *site) command(t *testing.T, argv ...string) []string {
 	t.Helper()
 	in := []string{
 		"nsenter", "--mount", "--pid", "--target", strconv.Itoa(s.first.Process.Pid), "env", "-i",
-		"PATH=" + s.dir + "/bin:" + filepath.Dir(setUp(t, "crictl.sh")) + ":" + s.path, "OCI_SECRETS_CONFIG=" + s.config,
+		"PATH=" + s.dir + "/bin:" + filepath.Dir(rig.Engine(t, "crictl.sh")) + ":" + s.path, "OCI_SECRETS_CONFIG=" + s.config,
 		"CONTAINERD_ADDRESS=" + s.dir + "/socket", "CONTAINER_RUNTIME_ENDPOINT=unix://" + s.dir + "/socket",
 	}
 	return append(in, argv...)

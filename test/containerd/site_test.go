@@ -67,7 +67,7 @@ type site struct {
 
 func newSite(t *testing.T, w way, have secrets) *site {
 	t.Helper()
-	setUp(t, "containerd.sh")          // or skip
+	rig.Engine(t, "containerd.sh")     // or skip
 	dir, err := os.MkdirTemp(base, "") //nolint:usetesting // t.TempDir is closed to other users
 	if err != nil {
 		t.Fatal(err)

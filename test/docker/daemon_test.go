@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -81,22 +80,7 @@ func (d *daemon) launch(t *testing.T) {
 	d.first = exec.Command("sh", "-c", namespaces, "sh", d.dir+"/etc", d.program(t, "dockerd"))
 	d.first.Env = d.env
 	d.first.Stdout, d.first.Stderr = log, log
-	d.first.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
-	d.ended = make(chan struct{})
-	started := make(chan error)
-	go func() {
-		// The kernel kills it when the thread that started it ends.
-		runtime.LockOSThread()
-		defer close(d.ended)
-		err := d.first.Start()
-		started <- err
-		if err == nil {
-			_ = d.first.Wait() // what it has to say is in the log
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
+	d.ended = rig.StartInNamespaces(t, d.first)
 	rig.Eventually(t, "dockerd listens", func() bool {
 		if !d.runs() {
 			t.Fatalf("dockerd ended\n%s", d.log(t))

@@ -4,7 +4,6 @@ package docker
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -25,7 +24,7 @@ func docker29(t *testing.T) engine {
 	t.Helper()
 	e := engine{name: "docker 29"}
 	for _, script := range []string{"runc.sh", "containerd.sh", "dockerd.sh", "docker.sh"} {
-		e.path = append(e.path, filepath.Dir(setUp(t, script)))
+		e.path = append(e.path, filepath.Dir(rig.Engine(t, script)))
 	}
 	return e
 }
@@ -33,30 +32,11 @@ func docker29(t *testing.T) engine {
 // docker20 is Debian's 20.10, with Debian's runc 1.1.
 func docker20(t *testing.T) engine {
 	t.Helper()
-	dir := setUp(t, "docker20.sh")
+	dir := rig.Engine(t, "docker20.sh")
 	return engine{
 		name: "docker 20.10", path: []string{dir + "/usr/sbin", dir + "/usr/bin"}, libs: dir + "/lib/x86_64-linux-gnu",
 		settings: map[string]any{"oom-score-adjust": 0},
 	}
-}
-
-// setUp is what a script below test/setup has built.
-func setUp(t *testing.T, script string) string {
-	t.Helper()
-	rig.NeedRoot(t)
-	if os.Getenv("OCI_SECRETS_TEST_ENGINES") == "" {
-		t.Skip("this test runs a docker, which takes minutes to build: make test-engines")
-	}
-	script = filepath.Join(rig.Root(t), "test/setup", script)
-	out, err := exec.Command(script, "--path").Output()
-	path := strings.TrimSpace(string(out))
-	if err != nil {
-		t.Fatalf("%s --path: %v", script, err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v: build it with %s", err, script)
-	}
-	return path
 }
 
 // environment is what its programs are started with.

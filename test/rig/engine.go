@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rig
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// RunEngine runs the tests of an engine in a directory of their own, whose path
+// it puts into base, and fails them where they leave anything behind. The
+// directory's name is also that of the control group of all their containers. It
+// is short: a socket's path has 107 bytes.
+func RunEngine(m *testing.M, prefix string, base *string) int {
+	dir, err := os.MkdirTemp("", prefix)
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // a user of a container must pass
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	*base = dir
+	code := m.Run()
+	Cleanup()
+	left := removeCgroups(filepath.Base(dir))
+	if err := os.RemoveAll(dir); err != nil {
+		left = append(left, err.Error())
+	}
+	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || bytes.Contains(mounts, []byte(dir)) {
+		left = append(left, "a mount below "+dir)
+	}
+	if len(left) > 0 {
+		fmt.Fprintln(os.Stderr, "left behind:", strings.Join(left, "\n"))
+		code = 1
+	}
+	return code
+}
+
+// removeCgroups removes the control groups that an engine leaves behind, and
+// gives those that it cannot, because a process is in them.
+func removeCgroups(name string) (left []string) {
+	for _, pattern := range []string{"/sys/fs/cgroup/*/" + name + "/*/", "/sys/fs/cgroup/" + name + "/*/", "/sys/fs/cgroup/*/" + name, "/sys/fs/cgroup/" + name} {
+		dirs, _ := filepath.Glob(pattern)
+		for _, dir := range dirs {
+			if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // some are the same group
+				left = append(left, err.Error())
+			}
+		}
+	}
+	return left
+}
+
+// Engine is what a script below test/setup has built; the tests of engines are
+// skipped where they are not asked for.
+func Engine(tb testing.TB, script string) string {
+	tb.Helper()
+	NeedRoot(tb)
+	if os.Getenv("OCI_SECRETS_TEST_ENGINES") == "" {
+		tb.Skip("this test runs an engine that takes minutes to build: make test-engines")
+	}
+	script = filepath.Join(Root(tb), "test/setup", script)
+	out, err := exec.Command(script, "--path").Output()
+	path := strings.TrimSpace(string(out))
+	if err != nil {
+		tb.Fatalf("%s --path: %v", script, err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		tb.Fatalf("%v: build it with %s", err, script)
+	}
+	return path
+}
+
+// StartInNamespaces starts a command as the first process of mount and pid
+// namespaces, with which all that it starts ends; it ends itself with this
+// process. The channel is closed when it has ended.
+func StartInNamespaces(tb testing.TB, cmd *exec.Cmd) (ended chan struct{}) {
+	tb.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	ended = make(chan struct{})
+	started := make(chan error)
+	go func() {
+		// The kernel kills it when the thread that started it ends.
+		runtime.LockOSThread()
+		defer close(ended)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // what it has to say is in the log
+		}
+	}()
+	if err := <-started; err != nil {
+		tb.Fatal(err)
+	}
+	return ended
+}
