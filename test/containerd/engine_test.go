@@ -54,7 +54,7 @@ type engine struct {
 func start(t *testing.T, dir, settings string, env ...string) *engine {
 	t.Helper()
 	programs := filepath.Dir(rig.Engine(t, "containerd.sh"))
-	e := &engine{dir: dir, ended: make(chan struct{})}
+	e := &engine{dir: dir}
 	e.path = strings.Join([]string{programs, filepath.Dir(rig.Engine(t, "runc.sh")), "/usr/sbin:/usr/bin:/sbin:/bin"}, ":")
 	rig.WriteFile(t, dir+"/config.toml", fmt.Sprintf(`version = 3
 root = "%[1]s/root"
