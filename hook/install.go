@@ -12,8 +12,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/oci-secrets/oci-secrets/hook/memory"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/install"
+	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -89,7 +91,13 @@ func runUninstall(c *cli.Context, e told) error {
 	if err != nil {
 		return err
 	}
-	return carryOut(c, p)
+	if err := carryOut(c, p); err != nil || c.Bool("dry-run") || m.Run == nil {
+		return err
+	}
+	if settings, err := config.Load(c.String("config")); err == nil {
+		_ = memory.Release(settings.StateDir) // another engine's container may have something there
+	}
+	return nil
 }
 
 // target is the machine that a command is about.

@@ -75,6 +75,31 @@ func mount(dir string) error {
 	return Mount(dir)
 }
 
+// Release takes the directory away, and what was mounted for it, unless something
+// is kept there. A start that needs it makes it again.
+func Release(dir string) error {
+	root, err := Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	folders, err := fs.ReadDir(root.FS(), ".")
+	for _, f := range folders {
+		err = errors.Join(err, root.Remove(f.Name())) // which removes no folder with something in it
+	}
+	if err = errors.Join(err, root.Close()); err != nil {
+		return err
+	}
+	if private.HostUID() == 0 {
+		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) { // it is none
+			return err
+		}
+	}
+	return os.Remove(dir)
+}
+
 // Mount mounts a new file system in memory at dir, in the mount namespace of
 // the thread. It is not swapped out.
 func Mount(dir string) error {

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package memory
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestMake makes a directory, uses it, and takes it away again.
+func TestMake(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounts: run it as root")
+	}
+	dir := filepath.Join(t.TempDir(), "state")
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	if _, err := Open(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before: %v", err)
+	}
+	if err := Release(dir); err != nil {
+		t.Errorf("release of nothing: %v", err)
+	}
+	for range 2 { // the second time it is there
+		root, err := Make(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := root.Mkdir("exec", 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			t.Fatal(err)
+		}
+		for _, text := range []string{"first", "second"} {
+			if err := Write(root, "exec/a", []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if b, err := root.ReadFile("exec/a"); err != nil || string(b) != "second" {
+			t.Errorf("%q, %v", b, err)
+		}
+		if err := root.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil || st.Type != unix.TMPFS_MAGIC && st.Type != unix.RAMFS_MAGIC {
+		t.Errorf("a file system of type %#x, %v", st.Type, err)
+	}
+	if err := Release(dir); err == nil {
+		t.Error("released with something in it")
+	}
+	if _, err := os.Stat(filepath.Join(dir, "exec/a")); err != nil {
+		t.Error(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "exec/a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Release(dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
