@@ -38,7 +38,7 @@ const MaxInput = 64 << 20
 
 func init() {
 	args := commandLine()
-	if len(args) > 0 && isShim(args[0]) {
+	if len(args) > 0 && IsShim(args[0]) {
 		passOn(args)
 		return
 	}

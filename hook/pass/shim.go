@@ -10,8 +10,9 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver/config/runtimeline"
 )
 
-// shimName is the name of the runtime shim (shim.Name).
-const shimName = "oci-secrets-runtime"
+// ShimName is what the runtime shim is called by. A dash and the name of a program
+// may follow, which is then the real runtime.
+const ShimName = "oci-secrets-runtime"
 
 // passOn becomes the real runtime where the shim has nothing else to do beyond
 // doubt: for all commands but those that create a container or a process in one,
@@ -31,18 +32,18 @@ func passOn(args []string) {
 	}
 	programs := []string{"runc", "crun"}
 	path := ""
-	if name := base(args[0]); name != shimName {
-		programs = []string{name[len(shimName)+1:]}
+	if name := base(args[0]); name != ShimName {
+		programs = []string{name[len(ShimName)+1:]}
 	} else if named, ok := settingsRuntime(); !ok {
 		return
 	} else if named != "" {
 		path = named
 	}
 	if path == "" {
-		path = find(programs)
+		path = Find(programs)
 	}
 	if path != "" && isRuntime(path) {
-		_ = syscall.Exec(path, append([]string{path}, args[1:]...), environ())
+		_ = syscall.Exec(path, append([]string{path}, args[1:]...), Environ())
 	}
 }
 
@@ -92,10 +93,10 @@ func readFile(path string) (text []byte, ok bool) {
 	return text, len(text) > 0 && len(text) <= MaxInput
 }
 
-// isShim reports whether the program was called as the runtime shim.
-func isShim(argv0 string) bool {
+// IsShim reports whether the program was called as the runtime shim.
+func IsShim(argv0 string) bool {
 	name := base(argv0)
-	return name == shimName || len(name) > len(shimName) && name[:len(shimName)+1] == shimName+"-"
+	return name == ShimName || len(name) > len(ShimName) && name[:len(ShimName)+1] == ShimName+"-"
 }
 
 func base(path string) string {
@@ -155,9 +156,9 @@ func hostRoot() bool {
 	return string(uids) == "         0          0 4294967295\n"
 }
 
-// find gives the absolute path of the first of the programs that is on PATH and
+// Find gives the absolute path of the first of the programs that is on PATH and
 // not this one; "" where there is none.
-func find(programs []string) string {
+func Find(programs []string) string {
 	search, _ := syscall.Getenv("PATH")
 	if search == "" {
 		search = argv.DefaultPath
@@ -185,9 +186,9 @@ func isRuntime(path string) bool {
 		st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Mode&0o111 != 0 && (st.Dev != self.Dev || st.Ino != self.Ino)
 }
 
-// environ is the environment as this process was given it, also what is there
+// Environ is the environment as this process was given it, also what is there
 // twice.
-func environ() []string {
+func Environ() []string {
 	text, ok := readFile("/proc/self/environ")
 	if !ok {
 		return syscall.Environ()

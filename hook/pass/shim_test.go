@@ -16,7 +16,7 @@ func TestIsShim(t *testing.T) {
 		"oci-secrets-runtime": true, "/usr/bin/oci-secrets-runtime": true, "oci-secrets-runtime-crun": true,
 		"oci-secrets": false, "oci-secrets-runtimes": false, "/oci-secrets-runtime/x": false, "": false,
 	} {
-		if isShim(name) != want {
+		if IsShim(name) != want {
 			t.Errorf("%q: %v", name, !want)
 		}
 	}
@@ -46,14 +46,14 @@ func TestFind(t *testing.T) {
 	}
 	t.Chdir(dir)
 	t.Setenv("PATH", "late:"+filepath.Dir(at("self"))+"::"+filepath.Dir(at("file"))+":"+filepath.Dir(at("dir"))+":"+dir+"/absent:"+filepath.Dir(at("real")))
-	if got := find([]string{"runc", "crun"}); got != at("real") {
+	if got := Find([]string{"runc", "crun"}); got != at("real") {
 		t.Errorf("found %q", got)
 	}
-	if got := find([]string{"absent"}); got != "" {
+	if got := Find([]string{"absent"}); got != "" {
 		t.Errorf("found %q", got)
 	}
 	t.Setenv("PATH", "")
-	if got := find([]string{"sh"}); got != "/usr/bin/sh" && got != "/bin/sh" {
+	if got := Find([]string{"sh"}); got != "/usr/bin/sh" && got != "/bin/sh" {
 		t.Errorf("found %q", got)
 	}
 }

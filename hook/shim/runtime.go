@@ -3,10 +3,11 @@
 package shim
 
 import (
+	"cmp"
 	"os"
-	"path/filepath"
 	"strings"
 
+	"github.com/oci-secrets/oci-secrets/hook/pass"
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -21,7 +22,7 @@ func findRuntime(name string) (string, error) {
 		return "", fault.New(fault.Settings, "", "find out which program this is: %w", err)
 	}
 	programs := []string{"runc", "crun"}
-	if program := strings.TrimPrefix(name, Name+"-"); program != name {
+	if program := strings.TrimPrefix(name, pass.ShimName+"-"); program != name {
 		programs = []string{program}
 	} else {
 		path, err := config.RuntimePath("")
@@ -32,20 +33,11 @@ func findRuntime(name string) (string, error) {
 			return path, checkRuntime(path, self)
 		}
 	}
-	search := os.Getenv("PATH")
-	if search == "" {
-		search = argv.DefaultPath
-	}
-	for _, program := range programs {
-		for _, dir := range filepath.SplitList(search) {
-			// A relative one would be below a directory of the engine's choice.
-			if path := filepath.Join(dir, program); filepath.IsAbs(dir) && checkRuntime(path, self) == nil {
-				return path, nil
-			}
-		}
+	if path := pass.Find(programs); path != "" {
+		return path, nil
 	}
 	return "", fault.New(fault.Settings, "install one, or set path below [runtime] in the settings",
-		"no runtime %s in %s", strings.Join(programs, " or "), search)
+		"no runtime %s in %s", strings.Join(programs, " or "), cmp.Or(os.Getenv("PATH"), argv.DefaultPath))
 }
 
 // checkRuntime refuses what is no program, and the shim itself by any name.

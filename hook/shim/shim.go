@@ -24,11 +24,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-secrets/oci-secrets/hook/pass"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/hook/start"
@@ -37,14 +37,9 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
-// Name is what the shim is called by. A dash and the name of a program may
-// follow, which is then the real runtime.
-const Name = "oci-secrets-runtime"
-
 // Named reports whether the program was called as the shim, and by which name.
 func Named(argv0 string) (name string, ok bool) {
-	name = filepath.Base(argv0)
-	return name, name == Name || strings.HasPrefix(name, Name+"-")
+	return filepath.Base(argv0), pass.IsShim(argv0)
 }
 
 // The real runtime is started with what this thread has, and the parent's death
@@ -53,7 +48,7 @@ func Named(argv0 string) (name string, ok bool) {
 func init() {
 	if _, ok := Named(os.Args[0]); ok {
 		runtime.LockOSThread()
-		environment = environ()
+		environment = pass.Environ()
 	}
 }
 
@@ -103,16 +98,6 @@ func (s *shim) replace(args []string) error {
 	// The name is a path, because crun runs as krun where it is called so.
 	err := syscall.Exec(s.real, append([]string{s.real}, args...), environment)
 	return fault.New(fault.Settings, "", "run the runtime %s: %w", s.real, err)
-}
-
-// environ is the environment as this process was given it. What is there twice,
-// and of which every program has its own opinion, os.Environ gives once.
-func environ() []string {
-	b, err := os.ReadFile("/proc/self/environ")
-	if err != nil || len(b) == 0 {
-		return os.Environ()
-	}
-	return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
 }
 
 // hide makes this process, which is about to hold values, unreadable for its
