@@ -8,6 +8,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/resolver/config/runtimeline"
+	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
 // ShimName is what the runtime shim is called by. A dash and the name of a program
@@ -48,8 +49,8 @@ func passOn(args []string) {
 }
 
 // runsBare reports whether the container of an exec was created without asking
-// for anything. runc has its bundle in its state.json, as the last of the labels
-// (libcontainer/specconv, createLabels); crun has a copy of its config.json.
+// for anything. runc has its bundle in its state.json, crun a copy of its
+// config.json.
 func runsBare(line *argv.Line) bool {
 	root, ok := argv.Last(line.Global, "root")
 	if !ok || line.Rest == len(line.Args) || slices.ContainsFunc(line.Local, func(o argv.Option) bool { return !o.Known }) {
@@ -57,7 +58,7 @@ func runsBare(line *argv.Line) bool {
 	}
 	dir := root + "/" + line.Args[line.Rest]
 	if state, ok := readFile(dir + "/state.json"); ok {
-		if dir = lastLabel(state, `"bundle=`); dir == "" || dir[0] != '/' {
+		if dir = BundleOfRunc(state); dir == "" || dir[0] != '/' {
 			return false
 		}
 	}
@@ -65,21 +66,33 @@ func runsBare(line *argv.Line) bool {
 	return ok && asksNothing(config, false)
 }
 
-// lastLabel is what follows the last string that begins so; "" where there is
-// none, or one with an escape. A quote within a string has a \ before it.
-func lastLabel(text []byte, label string) string {
-	for i := len(text) - len(label); i > 0; i-- {
-		if string(text[i:i+len(label)]) != label || text[i-1] == '\\' {
+// BundleOfRunc is the bundle in a state.json of runc's, where it is the last of
+// the labels "name=value" (libcontainer/specconv, createLabels); "" where there is
+// none.
+func BundleOfRunc(state []byte) (bundle string) {
+	const label = "bundle="
+	var config jsontext.Span
+	if _, err := jsontext.Scan(state, func(m jsontext.Member) {
+		if string(m.Key.Of(state)) == `"config"` {
+			config = m.Value
+		}
+	}); err != nil || state[config.Start] != '{' || config.Start == 0 {
+		return ""
+	}
+	for _, m := range jsontext.Members(state, config) {
+		if string(m.Key.Of(state)) != `"labels"` || state[m.Value.Start] != '[' {
 			continue
 		}
-		value := text[i+len(label):]
-		end := slices.Index(value, '"')
-		if end < 0 || slices.Contains(value[:end], '\\') {
-			return ""
+		for _, e := range jsontext.Elements(state, m.Value) {
+			if state[e.Start] != '"' {
+				continue
+			}
+			if text, _ := jsontext.Unquote(e.Of(state)); len(text) > len(label) && text[:len(label)] == label {
+				bundle = text[len(label):]
+			}
 		}
-		return string(value[:end])
 	}
-	return ""
+	return bundle
 }
 
 // readFile reads a file that is not empty, and not larger than what is read.

@@ -122,6 +122,9 @@ func TestRunsBare(t *testing.T) {
 	container("asks", state(`"bundle=`+free+`","bundle=`+bundle+`"`))
 	container("free", state(`"a=secrets.oci","bundle=`+free+`"`))
 	container("quoting", state(`"bundle=`+bundle+`","a=\"bundle=`+free+`"`))
+	container("beside", map[string]string{"state.json": `{"config": {"labels": ["bundle=` + bundle + `"], "hostname": "bundle=` + free + `"}, "labels": ["bundle=` + free + `"]}`})
+	container("cut-off", map[string]string{"state.json": `{"config": {"labels": ["bundle=` + free + `"]`})
+	container("escaped", state(`"bundle=\u002f`+free[1:]+`"`))
 	container("relative", state(`"bundle=x"`))
 	container("gone", state(`"bundle=`+free+`/x"`))
 	container("odd", state(`"bundle=\u002f"`))
@@ -130,7 +133,7 @@ func TestRunsBare(t *testing.T) {
 	container("crun-free", map[string]string{"config.json": `{}`})
 	container("empty", nil)
 	for id, want := range map[string]bool{
-		"asks": false, "free": true, "gone": false, "quoting": false, "relative": false, "odd": false, "none": false, "crun-asks": false, "crun-free": true, "empty": false, "absent": false,
+		"asks": false, "free": true, "gone": false, "quoting": false, "beside": false, "cut-off": false, "escaped": true, "relative": false, "odd": false, "none": false, "crun-asks": false, "crun-free": true, "empty": false, "absent": false,
 	} {
 		if runsBare(argv.Parse([]string{"--root", root, "exec", "-t", id, "sh"})) != want {
 			t.Errorf("%s: %v", id, !want)

@@ -9,9 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"github.com/oci-secrets/oci-secrets/hook/keep"
+	"github.com/oci-secrets/oci-secrets/hook/pass"
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/resolver/private"
 	"github.com/oci-secrets/oci-secrets/spec"
@@ -83,7 +83,7 @@ func (s *shim) bundle(id string) (bundle, config string, err error) {
 	const name = "config.json"
 	for _, root := range s.roots() {
 		if b, err := os.ReadFile(filepath.Join(root, id, "state.json")); err == nil { // runc
-			if bundle := bundleOfRunc(b); bundle != "" {
+			if bundle := pass.BundleOfRunc(b); bundle != "" {
 				return bundle, filepath.Join(bundle, name), nil
 			}
 		}
@@ -130,22 +130,4 @@ func bundleOf(b []byte) string {
 	}
 	_ = json.Unmarshal(b, &state) // what cannot be read has none
 	return state.Bundle
-}
-
-// bundleOfRunc reads the bundle in runc's state.json, where it is the last of
-// the labels "name=value" (libcontainer/specconv, createLabels).
-func bundleOfRunc(b []byte) string {
-	var state struct {
-		Config struct {
-			Labels []string `json:"labels"`
-		} `json:"config"`
-	}
-	_ = json.Unmarshal(b, &state) // what cannot be read has none
-	bundle := ""
-	for _, l := range state.Config.Labels {
-		if v, ok := strings.CutPrefix(l, "bundle="); ok {
-			bundle = v
-		}
-	}
-	return bundle
 }
