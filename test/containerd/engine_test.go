@@ -7,11 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -118,7 +116,7 @@ func (e *engine) restart(t *testing.T) {
 // containerd is the pid of the daemon.
 func (e *engine) containerd(t *testing.T) int {
 	t.Helper()
-	for _, pid := range descendants(e.first.Process.Pid) {
+	for _, pid := range rig.Descendants(e.first.Process.Pid) {
 		if name := rig.StatusField(pid, "Name"); name == "containerd" {
 			return pid
 		}
@@ -148,13 +146,8 @@ func (e *engine) stop(t *testing.T) {
 	if t.Failed() {
 		t.Logf("containerd's log, without what is for debugging:\n%s", important(e.log(t)))
 	}
-	_ = e.first.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-e.ended:
-	case <-time.After(time.Minute):
+	if !rig.EndFirst(e.first, e.ended) {
 		t.Errorf("containerd does not end\n%s", e.log(t))
-		_ = e.first.Process.Kill()
-		<-e.ended
 	}
 }
 
@@ -171,7 +164,7 @@ func important(log string) string {
 
 // left are the command lines of all processes but containerd and its plugins.
 func (e *engine) left() (left []string) {
-	for _, pid := range descendants(e.first.Process.Pid) {
+	for _, pid := range rig.Descendants(e.first.Process.Pid) {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		line := strings.ReplaceAll(string(cmdline), "\x00", " ")
 		program, _, _ := strings.Cut(line, " ")
@@ -180,21 +173,6 @@ func (e *engine) left() (left []string) {
 		}
 	}
 	return left
-}
-
-func descendants(pid int) (found []int) {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, file := range files {
-		children, _ := os.ReadFile(file)
-		for _, c := range strings.Fields(string(children)) {
-			child, err := strconv.Atoi(c)
-			if err == nil && rig.Alive(child) {
-				found = append(found, child)
-			}
-			found = append(found, descendants(child)...)
-		}
-	}
-	return found
 }
 
 // inside is a path as the engine sees it.

@@ -9,9 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -153,34 +151,14 @@ func (d *daemon) stop(t *testing.T) {
 // end ends the daemon, and with its namespaces all that is in them.
 func (d *daemon) end(t *testing.T) {
 	t.Helper()
-	_ = d.first.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-d.ended:
-	case <-time.After(time.Minute):
+	if !rig.EndFirst(d.first, d.ended) {
 		t.Errorf("dockerd does not end\n%s", d.log(t))
-		_ = d.first.Process.Kill()
-		<-d.ended
 	}
 }
 
 // processes are those that run in the namespaces, but for the first. All of
 // them are its descendants.
-func (d *daemon) processes() []int { return descendants(d.first.Process.Pid) }
-
-func descendants(pid int) (found []int) {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, file := range files {
-		children, _ := os.ReadFile(file)
-		for _, c := range strings.Fields(string(children)) {
-			child, err := strconv.Atoi(c)
-			if err == nil && rig.Alive(child) {
-				found = append(found, child)
-			}
-			found = append(found, descendants(child)...)
-		}
-	}
-	return found
-}
+func (d *daemon) processes() []int { return rig.Descendants(d.first.Process.Pid) }
 
 // left are the command lines of all processes but the daemons.
 func (d *daemon) left() (left []string) {

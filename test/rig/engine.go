@@ -11,9 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // RunEngine runs the tests of an engine in a directory of their own, whose path
@@ -102,4 +104,34 @@ func StartInNamespaces(tb testing.TB, cmd *exec.Cmd) (ended chan struct{}) {
 		tb.Fatal(err)
 	}
 	return ended
+}
+
+// EndFirst ends what StartInNamespaces started, in its own way if it can, and
+// gives whether it could.
+func EndFirst(cmd *exec.Cmd, ended chan struct{}) bool {
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case <-ended:
+		return true
+	case <-time.After(patience):
+		_ = cmd.Process.Kill()
+		<-ended
+		return false
+	}
+}
+
+// Descendants are the processes that a process has started, and that those have.
+func Descendants(pid int) (found []int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, file := range files {
+		children, _ := os.ReadFile(file)
+		for _, c := range strings.Fields(string(children)) {
+			child, err := strconv.Atoi(c)
+			if err == nil && Alive(child) {
+				found = append(found, child)
+			}
+			found = append(found, Descendants(child)...)
+		}
+	}
+	return found
 }
