@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/oci-secrets/oci-secrets/spec"
 )
 
 // Hook is the command line that an engine is to run.
@@ -15,12 +17,11 @@ type Hook struct {
 	Config string // passed on as --config; "" for the usual places
 }
 
-// args is the command line of the given command; args[0] is the program.
+// args is the command line of the given command, which takes what the hook does;
+// args[0] is the program.
 func (h Hook) args(command string) []string {
-	args := []string{"oci-secrets", command}
-	if h.Config != "" {
-		args = append(args, "--config", h.Config)
-	}
+	args := spec.HookArgs(h.Config, "")
+	args[1] = command
 	return args
 }
 
