@@ -22,8 +22,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/oci-secrets/oci-secrets/hook/keep/file"
-	"github.com/oci-secrets/oci-secrets/hook/memory"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
+	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
 )
 
 // Container says whose variables they are. Both are as the runtime has them in
@@ -38,7 +38,7 @@ func Put(dir string, c Container, pid int, vars []string) error {
 		return err
 	}
 	defer func() { _ = root.Close() }() // the file's own is checked
-	if err := root.Mkdir(file.Folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := root.Mkdir(place.Execs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	started, err := startTime(pid)
@@ -52,7 +52,7 @@ func Put(dir string, c Container, pid int, vars []string) error {
 	}
 	b := record(append([]string{strconv.Itoa(pid), started, c.ID, c.Bundle}, vars...)...)
 	defer clear(b)
-	return memory.Write(root, file.Name(c.ID), b)
+	return memory.Write(root, place.Exec(c.ID), b)
 }
 
 // Get gives what was kept for a container. An error that is fs.ErrNotExist says
@@ -63,7 +63,7 @@ func Get(dir string, c Container) ([]string, error) {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }() // only read from
-	b, err := root.ReadFile(file.Name(c.ID))
+	b, err := root.ReadFile(place.Exec(c.ID))
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func Get(dir string, c Container) ([]string, error) {
 // sweep removes the files of containers whose first process has ended, or whose
 // bundle is gone where it cannot be told, of the first n.
 func sweep(root *os.Root, n int) error {
-	dir, err := root.Open(file.Folder)
+	dir, err := root.Open(place.Execs)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func sweep(root *os.Root, n int) error {
 	}
 	err = errors.Join(err, dir.Close())
 	for _, name := range names {
-		name = file.Folder + "/" + name
+		name = place.Execs + "/" + name
 		f, openErr := root.Open(name)
 		if openErr != nil {
 			continue // it went in between

@@ -14,11 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/oci-secrets/oci-secrets/hook/keep/file"
+	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
 )
 
-// place is a directory in memory.
-func place(t *testing.T) string {
+// inMemory is a directory in memory.
+func inMemory(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("test", dir, "tmpfs", 0, "mode=0700"); err != nil {
@@ -54,7 +54,7 @@ func process(t *testing.T) (pid int, end func()) {
 
 func files(t *testing.T, dir string) int {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(dir, file.Folder))
+	entries, err := os.ReadDir(filepath.Join(dir, place.Execs))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func files(t *testing.T, dir string) int {
 }
 
 func TestKeep(t *testing.T) {
-	dir := place(t)
+	dir := inMemory(t)
 	pid, end := process(t)
 	a, b := Container{"a", "/bundle"}, Container{"b", "/bundle"}
 	if _, err := Get(dir, a); !errors.Is(err, fs.ErrNotExist) {
@@ -94,12 +94,12 @@ func TestKeep(t *testing.T) {
 
 // TestSameFile has another container's file under a container's name.
 func TestSameFile(t *testing.T) {
-	dir := place(t)
+	dir := inMemory(t)
 	a, b := Container{"a", "/bundle"}, Container{"b", "/bundle"}
 	if err := Put(dir, a, 0, []string{"A=1"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(filepath.Join(dir, file.Name(a.ID)), filepath.Join(dir, file.Name(b.ID))); err != nil {
+	if err := os.Rename(filepath.Join(dir, place.Exec(a.ID)), filepath.Join(dir, place.Exec(b.ID))); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := Get(dir, b); !errors.Is(err, fs.ErrNotExist) {
@@ -109,7 +109,7 @@ func TestSameFile(t *testing.T) {
 
 // TestSweep has containers that ended without a poststop.
 func TestSweep(t *testing.T) {
-	dir := place(t)
+	dir := inMemory(t)
 	for i := range 3 {
 		pid, end := process(t)
 		if err := Put(dir, Container{fmt.Sprint(i), "/bundle"}, pid, []string{"A=1"}); err != nil {
@@ -126,7 +126,7 @@ func TestSweep(t *testing.T) {
 // TestSweepWithoutProcess has containers of which no process of this kernel
 // tells whether they are there.
 func TestSweepWithoutProcess(t *testing.T) {
-	dir, bundle := place(t), t.TempDir()
+	dir, bundle := inMemory(t), t.TempDir()
 	for _, b := range []string{bundle, filepath.Join(bundle, "gone"), "relative"} {
 		if err := Put(dir, Container{b, b}, 0, []string{"A=1"}); err != nil {
 			t.Fatal(err)
@@ -139,7 +139,7 @@ func TestSweepWithoutProcess(t *testing.T) {
 
 // TestSweepTogether has starts that remove the same files at the same time.
 func TestSweepTogether(t *testing.T) {
-	dir := place(t)
+	dir := inMemory(t)
 	alive, _ := process(t)
 	for range 20 {
 		pid, end := process(t)
@@ -163,11 +163,11 @@ func TestSweepTogether(t *testing.T) {
 
 // TestPlace has directories where nothing may be kept.
 func TestPlace(t *testing.T) {
-	open := place(t)
+	open := inMemory(t)
 	if err := os.Chmod(open, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	theirs := place(t)
+	theirs := inMemory(t)
 	if err := os.Chown(theirs, 7, 7); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestPlace(t *testing.T) {
 		}
 	}
 	disk := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(disk, file.Folder), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(disk, place.Execs), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Get(disk, Container{"a", "/b"}); err == nil || errors.Is(err, fs.ErrNotExist) {

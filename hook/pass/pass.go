@@ -17,7 +17,7 @@ package pass
 import (
 	"syscall"
 
-	"github.com/oci-secrets/oci-secrets/hook/keep/file"
+	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
 	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
 
@@ -86,7 +86,7 @@ func forget(state []byte) (done bool) {
 		return false
 	}
 	if Keep != "" {
-		_ = syscall.Unlink(Keep + "/" + file.Name(id))
+		_ = syscall.Unlink(Keep + "/" + place.Exec(id))
 	}
 	return true
 }

@@ -10,7 +10,7 @@ import (
 	"io/fs"
 	"os"
 
-	"github.com/oci-secrets/oci-secrets/hook/memory"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/resolver/throwaway"
 )
 

@@ -46,7 +46,7 @@ type Settings struct {
 	Chain      []string `toml:"chain"`       // where plain names are looked up, in order
 	Deadline   Duration `toml:"deadline"`    // total, for one container's start
 	AllowNames []string `toml:"allow_names"` // reserved variables that secrets may set after all
-	StateDir   string   `toml:"state_dir"`   // where what a container got is kept in memory; see package hook/memory
+	StateDir   string   `toml:"state_dir"`   // where what a container got is kept in memory; see package memory
 	Runtime    Runtime  `toml:"runtime"`
 	Vault      *Vault   `toml:"vault"`
 	Dict       *Dict    `toml:"dict"`

@@ -28,7 +28,7 @@ func TestImports(t *testing.T) {
 		allowed func(string) bool // of the standard library
 	}{
 		// They take over before the rest is initialised.
-		"hook/pass":            {[]string{"hook/keep/file", "hook/shim/argv", "resolver/config/runtimeline", "spec/jsontext"}, func(p string) bool { return slices.Contains(first, p) }},
+		"hook/pass":            {[]string{"resolver/memory/place", "hook/shim/argv", "resolver/config/runtimeline", "spec/jsontext"}, func(p string) bool { return slices.Contains(first, p) }},
 		"hook/inflight/tracer": {[]string{"hook/syslog"}, func(p string) bool { return slices.Contains(first, p) }},
 		// The core knows no particular source, and no command line.
 		"spec":     {[]string{"spec/fault", "spec/jsontext"}, func(p string) bool { return !slices.Contains(heavy, p) }},
