@@ -14,9 +14,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/nri"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/start"
-	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
-	"github.com/oci-secrets/oci-secrets/resolver/vault"
 	"github.com/oci-secrets/oci-secrets/spec"
 )
 
@@ -123,16 +121,4 @@ func startCommand(name, usage, description string, flags ...cli.Flag) *cli.Comma
 
 func newStart(c *cli.Context) *start.Start {
 	return &start.Start{Config: c.String("config"), Keep: c.String("keep"), OpenVault: openVault}
-}
-
-// openVault makes the Vault source from the settings.
-func openVault(v *config.Vault) (resolver.Source, error) {
-	return vault.New(vault.Config{
-		Address: v.Address, Mount: v.Mount, Prefix: v.Prefix, CACert: v.CACert, Namespace: v.Namespace,
-		Auth: vault.Auth{
-			Method: v.Auth.Method, Mount: v.Auth.Mount,
-			Token: v.Auth.Token.Value, TokenFile: v.Auth.TokenFile,
-			RoleID: v.Auth.RoleID, RoleIDFile: v.Auth.RoleIDFile, SecretIDFile: v.Auth.SecretIDFile,
-		},
-	})
 }

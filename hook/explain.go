@@ -137,7 +137,7 @@ func variables(c *cli.Context, asked spec.Asked, env []string) ([]explained, err
 	if asked.None() {
 		return nil, nil
 	}
-	vars, err := newStart(c).Resolve(c.Context, asked)
+	vars, err := newStart(c).Resolve(c.Context, resolver.Container{}, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func plan(c *cli.Context, asked spec.Asked) ([]planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := settings.Resolver(openVault)
+	r, err := settings.Resolver(openVault, resolver.Container{})
 	if err != nil {
 		return nil, err
 	}

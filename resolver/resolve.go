@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -23,9 +24,11 @@ const Inline = "annotation"
 type Variable struct {
 	Name    string
 	Value   Value
-	Source  string // the source that answered, or Inline
-	Secret  string // the name it was asked by; empty for Inline
-	Version int    // 0 where the source has no versions
+	Source  string        // the source that answered, or Inline
+	Secret  string        // the name it was asked by; empty for Inline
+	Version int           // 0 where the source has no versions
+	Lease   string        // the id of its lease; "" for none
+	Age     time.Duration // see [Secret]
 
 	Overrides []string // the origins of earlier values for the name, oldest first
 }
@@ -76,6 +79,24 @@ func (r *Resolver) Resolve(ctx context.Context, asked spec.Asked) ([]Variable, e
 		return nil, err
 	}
 	return m.vars, nil
+}
+
+// Releaser is a [Source] whose answers can be given back.
+type Releaser interface {
+	// Release gives back what this source was leased: the container does not
+	// start, or there was none. What cannot be given back is in the error.
+	Release(ctx context.Context) error
+}
+
+// Release gives back what all sources were leased.
+func (r *Resolver) Release(ctx context.Context) error {
+	var errs []error
+	for _, s := range r.Pinned {
+		if l, ok := s.(Releaser); ok {
+			errs = append(errs, l.Release(ctx))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Env gives variables as "NAME=value" strings. What it returns is not
@@ -187,7 +208,7 @@ func (m *merger) fail(err error) { m.errs.Add(err) }
 // selectKeys gives what req wants of its secret.
 func (m *merger) selectKeys(req spec.Request, s *Secret) []Variable {
 	variable := func(name string, v Value) Variable {
-		return Variable{Name: name, Value: v, Source: s.Source, Secret: req.Name, Version: s.Version}
+		return Variable{Name: name, Value: v, Source: s.Source, Secret: req.Name, Version: s.Version, Lease: s.Lease, Age: s.Age}
 	}
 	var vars []Variable
 	if len(req.Keys) == 0 {

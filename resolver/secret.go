@@ -5,6 +5,7 @@ package resolver
 import (
 	"fmt"
 	"io"
+	"time"
 )
 
 // redacted is what every way of printing a [Value] gives.
@@ -49,7 +50,9 @@ type Entry struct {
 
 // Secret is a named dictionary, as one source answered it.
 type Secret struct {
-	Source  string  // the name of the source that answered
-	Version int     // 0 where the source has no versions
-	Entries []Entry // keys are distinct; the order is the source's, or by key where it has none
+	Source  string        // the name of the source that answered
+	Version int           // 0 where the source has no versions
+	Lease   string        // the id of the lease that its values end with; "" for none
+	Age     time.Duration // of an answer that was kept while the source is not there; 0 for a new one
+	Entries []Entry       // keys are distinct; the order is the source's, or by key where it has none
 }

@@ -47,7 +47,9 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			syslog.Error("exec in container " + c.ID + ": what was kept is not used: " + err.Error())
 		}
-		resolved, err := s.start.Resolve(ctx, asked)
+		resolved, err := s.start.Resolve(ctx, resolver.Container{
+			ID: c.ID, Bundle: c.Bundle, Spec: func() (*spec.Doc, error) { return c.doc, nil },
+		}, asked)
 		if err != nil {
 			return nil, fmt.Errorf("exec in container %s: %w", c.ID, err)
 		}

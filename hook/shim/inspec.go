@@ -31,7 +31,15 @@ import (
 // it: runsc's own processes have others. What the runtime itself keeps of its
 // spec is out of our hands (SECURITY.md).
 func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, asked spec.Asked, settings *config.Settings) error {
-	vars, err := s.start.Resolve(ctx, asked)
+	bundle, _ := argv.Last(s.Local, "bundle") // which runsc tells as it was told it
+	if bundle == "" {
+		var err error
+		if bundle, err = os.Getwd(); err != nil {
+			return fault.New(fault.Document, "", "there is no bundle: %w", err)
+		}
+	}
+	c := resolver.Container{ID: s.id(), Bundle: bundle, Spec: func() (*spec.Doc, error) { return doc, nil }}
+	vars, err := s.start.Resolve(ctx, c, asked)
 	if err != nil {
 		return err
 	}
@@ -42,13 +50,7 @@ func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, aske
 	}
 	defer clear(amended)
 	if settings.Runtime.Exec == "on" {
-		bundle, _ := argv.Last(s.Local, "bundle") // which runsc tells as it was told it
-		if bundle == "" {
-			if bundle, err = os.Getwd(); err != nil {
-				return fault.New(fault.Document, "", "there is no bundle: %w", err)
-			}
-		}
-		if err := keep.Put(settings.StateDir, keep.Container{ID: s.id(), Bundle: bundle}, 0, env); err != nil {
+		if err := keep.Put(settings.StateDir, keep.Container{ID: c.ID, Bundle: c.Bundle}, 0, env); err != nil {
 			return err
 		}
 	}

@@ -42,7 +42,10 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 		return fault.New(fault.Delivery, "list the hook under createRuntime or prestart", "the container's program runs already: this is the poststart stage")
 	}
 	LockMemory() // a token may be in the settings
-	r, deadline, err := s.open(ctx)
+	r, deadline, err := s.open(ctx, resolver.Container{ID: st.ID, Bundle: st.Bundle, Pid: st.Pid, Spec: func() (*spec.Doc, error) {
+		doc, _, err := ReadBundle(st.Bundle)
+		return doc, err
+	}})
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func (s *Start) Precreate(ctx context.Context, config []byte) ([]byte, error) {
 	if asked.None() {
 		return config, nil
 	}
-	vars, err := s.Resolve(ctx, asked)
+	vars, err := s.Resolve(ctx, resolver.Container{Spec: func() (*spec.Doc, error) { return doc, nil }}, asked)
 	if err != nil {
 		return nil, err
 	}

@@ -33,8 +33,8 @@ type Start struct {
 
 // Resolve gives the variables that a container gets for what it asks. It ends
 // at the settings' deadline.
-func (s *Start) Resolve(ctx context.Context, asked spec.Asked) ([]resolver.Variable, error) {
-	r, deadline, err := s.open(ctx)
+func (s *Start) Resolve(ctx context.Context, c resolver.Container, asked spec.Asked) ([]resolver.Variable, error) {
+	r, deadline, err := s.open(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -53,15 +53,17 @@ func (s *Start) Settings(ctx context.Context) (*config.Settings, error) {
 
 // open reads the settings, and no source yet. The deadline is that of all that
 // follows, up to the delivery; it began before the settings were read.
-func (s *Start) open(ctx context.Context) (r *resolver.Resolver, deadline time.Time, err error) {
+func (s *Start) open(ctx context.Context, c resolver.Container) (r *resolver.Resolver, deadline time.Time, err error) {
 	begun := time.Now()
+	ended := resolver.RecordOf(ctx).Phase("settings")
 	settings, err := s.Settings(ctx)
+	ended()
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	if settings.Vault != nil && s.OpenVault == nil {
 		return nil, time.Time{}, ErrVault
 	}
-	r, err = settings.Resolver(s.OpenVault)
+	r, err = settings.Resolver(s.OpenVault, c)
 	return r, begun.Add(settings.Deadline.Duration), err
 }

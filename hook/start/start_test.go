@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -33,7 +34,7 @@ func TestDeadline(t *testing.T) {
 	} {
 		s := &Start{Config: settings(t, text)}
 		begun := time.Now()
-		_, deadline, err := s.open(t.Context())
+		_, deadline, err := s.open(t.Context(), resolver.Container{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +48,7 @@ func TestDeadline(t *testing.T) {
 func TestSettingsThatDoNotCome(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := (&Start{Config: settings(t, "[dict]")}).Resolve(ctx, spec.Asked{})
+	_, err := (&Start{Config: settings(t, "[dict]")}).Resolve(ctx, resolver.Container{}, spec.Asked{})
 	if !errors.Is(err, fault.Unreachable) || err.Error() != "settings: given up before there was an answer" {
 		t.Errorf("got %v", err)
 	}

@@ -47,6 +47,7 @@ type Settings struct {
 	Deadline   Duration `toml:"deadline"`    // total, for one container's start
 	AllowNames []string `toml:"allow_names"` // reserved variables that secrets may set after all
 	StateDir   string   `toml:"state_dir"`   // where what a container got is kept in memory; see package memory
+	Log        Log      `toml:"log"`
 	Runtime    Runtime  `toml:"runtime"`
 	Vault      *Vault   `toml:"vault"`
 	Dict       *Dict    `toml:"dict"`
@@ -62,34 +63,10 @@ type Runtime struct {
 	Delivery map[string]string `toml:"delivery"` // by name of a real runtime's program: "inflight" or "spec"
 }
 
-// Vault says where Vault is and who we are to it.
-type Vault struct {
-	Address   string `toml:"address"`
-	Mount     string `toml:"mount"`
-	Prefix    string `toml:"prefix"`
-	CACert    string `toml:"ca_cert"`
-	Namespace string `toml:"namespace"`
-	Auth      Auth   `toml:"auth"`
-}
-
-// Auth is the way to log in.
-type Auth struct {
-	Method       string `toml:"method"`
-	Mount        string `toml:"mount"`
-	Token        token  `toml:"token"`
-	TokenFile    string `toml:"token_file"`
-	RoleID       string `toml:"role_id"`
-	RoleIDFile   string `toml:"role_id_file"`
-	SecretIDFile string `toml:"secret_id_file"`
-}
-
-// token is a string that cannot be printed from the moment it is read.
-type token struct{ resolver.Value }
-
-// UnmarshalText keeps the text.
-func (t *token) UnmarshalText(text []byte) error {
-	t.Value = resolver.NewValue(string(text))
-	return nil
+// Log says where deliveries are told, besides the system log.
+type Log struct {
+	File    string `toml:"file"`    // one JSON object a line
+	Metrics string `toml:"metrics"` // counters for node-exporter's textfile collector
 }
 
 // Dict is a file or directory of named secrets.
@@ -213,17 +190,17 @@ func (s *Settings) complete(dir string) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
-	absolute(&s.StateDir)
+	for _, p := range []*string{&s.StateDir, &s.Log.File, &s.Log.Metrics} {
+		absolute(p)
+	}
 	if s.Dict != nil {
 		absolute(&s.Dict.Path)
 	}
 	if s.Dotenv != nil {
 		absolute(&s.Dotenv.Directory)
 	}
-	if v := s.Vault; v != nil {
-		for _, p := range []*string{&v.CACert, &v.Auth.TokenFile, &v.Auth.RoleIDFile, &v.Auth.SecretIDFile} {
-			absolute(p)
-		}
+	if s.Vault != nil {
+		s.Vault.complete(absolute)
 	}
 	if s.Chain == nil {
 		s.Chain = s.configured()
@@ -271,6 +248,11 @@ func (s *Settings) check() error {
 			errs.Add(s.errorf("", "runtime.delivery.%s is %q, and must be inflight or spec", name, way))
 		}
 	}
+	if s.Vault != nil {
+		for _, err := range s.Vault.check(s) {
+			errs.Add(err)
+		}
+	}
 	for _, name := range s.AllowNames {
 		if !spec.IsVariable(name) {
 			errs.Add(s.errorf("list each variable by its whole name", "allow_names has %q, which is not a variable name", name))
@@ -283,16 +265,17 @@ func (s *Settings) check() error {
 // costs milliseconds and megabytes before it has done anything. Where the
 // settings have no [vault] table no start pays that; where they have one, every
 // start that asks for something does.
-type VaultOpener func(*Vault) (resolver.Source, error)
+type VaultOpener func(*Settings, resolver.Container) (resolver.Source, error)
 
-// Resolver makes the resolver that the settings describe. It does no I/O.
-func (s *Settings) Resolver(openVault VaultOpener) (*resolver.Resolver, error) {
+// Resolver makes the resolver that the settings describe, for one container. It
+// does no I/O.
+func (s *Settings) Resolver(openVault VaultOpener, c resolver.Container) (*resolver.Resolver, error) {
 	r := &resolver.Resolver{
 		Pinned: map[string]resolver.Source{}, AllowNames: s.AllowNames,
 		Reserved: map[string]resolver.Source{throwaway.Prefix: throwaway.Source{StateDir: s.StateDir}},
 	}
 	if s.Vault != nil {
-		source, err := openVault(s.Vault)
+		source, err := openVault(s, c)
 		if err != nil {
 			return nil, err
 		}

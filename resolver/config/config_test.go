@@ -42,6 +42,10 @@ deadline = "40s"
 allow_names = ["LD_PRELOAD", "PATH"]
 state_dir = "/state"
 
+[log]
+file = "/log"
+metrics = "/metrics.prom"
+
 [runtime]
 path = "/usr/sbin/runc"
 exec = "off"
@@ -53,14 +57,30 @@ mount = "kv"
 prefix = "containers/prod"
 ca_cert = "/ca.pem"
 namespace = "team"
+environment = true
+dynamic = ["database/creds"]
 [vault.auth]
 method = "token"
 mount = "roles"
+role = "web"
 token = "` + canary + `"
 token_file = "/token"
 role_id = "role"
 role_id_file = "/role-id"
 secret_id_file = "/secret-id"
+wrapped_secret_id_file = "/wrapped"
+jwt_file = "/jwt"
+as_workload = true
+workload_token = "/in/the/container"
+kubelet = "/kubelet"
+client_cert = "/cert.pem"
+client_key = "/key.pem"
+[vault.leases]
+at_max_ttl = "stop"
+[vault.outage]
+mode = "last-known-good"
+max_age = "2h"
+directory = "/answers"
 
 [dict]
 path = "/secrets"
@@ -84,8 +104,15 @@ func TestEveryKey(t *testing.T) {
 		"vault.auth.method": s.Vault.Auth.Method, "vault.auth.mount": s.Vault.Auth.Mount,
 		"vault.auth.token": s.Vault.Auth.Token.Reveal(), "vault.auth.token_file": s.Vault.Auth.TokenFile,
 		"vault.auth.role_id": s.Vault.Auth.RoleID, "vault.auth.role_id_file": s.Vault.Auth.RoleIDFile,
-		"vault.auth.secret_id_file": s.Vault.Auth.SecretIDFile,
-		"dict.path":                 s.Dict.Path, "dotenv.directory": s.Dotenv.Directory, "dotenv.lenient": s.Dotenv.Lenient,
+		"vault.auth.secret_id_file": s.Vault.Auth.SecretIDFile, "vault.auth.wrapped_secret_id_file": s.Vault.Auth.WrappedSecretIDFile,
+		"vault.auth.role": s.Vault.Auth.Role, "vault.auth.jwt_file": s.Vault.Auth.JWTFile,
+		"vault.auth.as_workload": s.Vault.Auth.AsWorkload, "vault.auth.workload_token": s.Vault.Auth.WorkloadToken, "vault.auth.kubelet": s.Vault.Auth.Kubelet,
+		"vault.auth.client_cert": s.Vault.Auth.ClientCert, "vault.auth.client_key": s.Vault.Auth.ClientKey,
+		"vault.addresses": s.Vault.Addresses, "vault.environment": s.Vault.Environment, "vault.dynamic": s.Vault.Dynamic,
+		"vault.leases.at_max_ttl": s.Vault.Leases.AtMaxTTL, "vault.outage.mode": s.Vault.Outage.Mode,
+		"vault.outage.max_age": s.Vault.Outage.MaxAge.Duration, "vault.outage.directory": s.Vault.Outage.Directory,
+		"log.file": s.Log.File, "log.metrics": s.Log.Metrics,
+		"dict.path": s.Dict.Path, "dotenv.directory": s.Dotenv.Directory, "dotenv.lenient": s.Dotenv.Lenient,
 	}
 	want := map[string]any{
 		"chain": []string{"dotenv", "vault"}, "deadline": 40 * time.Second, "allow_names": []string{"LD_PRELOAD", "PATH"},
@@ -94,7 +121,14 @@ func TestEveryKey(t *testing.T) {
 		"vault.ca_cert": "/ca.pem", "vault.namespace": "team",
 		"vault.auth.method": "token", "vault.auth.mount": "roles",
 		"vault.auth.token": canary, "vault.auth.token_file": "/token",
-		"vault.auth.role_id": "role", "vault.auth.role_id_file": "/role-id", "vault.auth.secret_id_file": "/secret-id",
+		"vault.auth.role_id": "role", "vault.auth.role_id_file": "/role-id", "vault.auth.secret_id_file": "/secret-id", "vault.auth.wrapped_secret_id_file": "/wrapped",
+		"vault.auth.role": "web", "vault.auth.jwt_file": "/jwt",
+		"vault.auth.as_workload": true, "vault.auth.workload_token": "/in/the/container", "vault.auth.kubelet": "/kubelet",
+		"vault.auth.client_cert": "/cert.pem", "vault.auth.client_key": "/key.pem",
+		"vault.addresses": []string(nil), "vault.environment": true, "vault.dynamic": []string{"database/creds"},
+		"vault.leases.at_max_ttl": "stop", "vault.outage.mode": "last-known-good",
+		"vault.outage.max_age": 2 * time.Hour, "vault.outage.directory": "/answers",
+		"log.file": "/log", "log.metrics": "/metrics.prom",
 		"dict.path": "/secrets", "dotenv.directory": "/env", "dotenv.lenient": true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -125,9 +159,7 @@ func TestTokenIsUnprintable(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	const all = "the keys are chain, deadline, allow_names, state_dir, runtime.path, runtime.exec, runtime.delivery, vault.address, vault.mount, vault.prefix, vault.ca_cert, vault.namespace, " +
-		"vault.auth.method, vault.auth.mount, vault.auth.token, vault.auth.token_file, vault.auth.role_id, vault.auth.role_id_file, " +
-		"vault.auth.secret_id_file, dict.path, dotenv.directory, dotenv.lenient"
+	all := "the keys are " + strings.Join(keys(reflect.TypeFor[Settings](), ""), ", ")
 	tests := map[string]struct {
 		text  string
 		lines []string // behind "settings FILE: "
@@ -335,12 +367,16 @@ func TestResolver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var opened *Vault
-	r, err := s.Resolver(func(v *Vault) (resolver.Source, error) { opened = v; return named("vault"), nil })
+	var opened *Settings
+	var who resolver.Container
+	r, err := s.Resolver(func(s *Settings, c resolver.Container) (resolver.Source, error) {
+		opened, who = s, c
+		return named("vault"), nil
+	}, resolver.Container{ID: "web"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if opened != s.Vault || r.Chain.Name() != "dotenv, vault" || len(r.Pinned) != 3 || len(r.AllowNames) != 2 {
+	if opened != s || who.ID != "web" || r.Chain.Name() != "dotenv, vault" || len(r.Pinned) != 3 || len(r.AllowNames) != 2 {
 		t.Errorf("got %+v", r)
 	}
 	for name, source := range r.Pinned {
@@ -349,7 +385,7 @@ func TestResolver(t *testing.T) {
 		}
 	}
 	broken := errors.New("broken")
-	if _, err := s.Resolver(func(*Vault) (resolver.Source, error) { return nil, broken }); !errors.Is(err, broken) {
+	if _, err := s.Resolver(func(*Settings, resolver.Container) (resolver.Source, error) { return nil, broken }, resolver.Container{}); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
 }

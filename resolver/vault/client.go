@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -39,7 +40,7 @@ var environment sync.Mutex
 // process's environment while it runs, and put back for whoever may still want
 // them. The roots of trust are loaded in the same clean room: crypto/x509
 // takes them from SSL_CERT_FILE and SSL_CERT_DIR otherwise.
-func connect(c Config) (*api.Client, error) {
+func connect(c Config, address *url.URL) (*api.Client, error) {
 	environment.Lock()
 	defer environment.Unlock()
 	for _, pair := range os.Environ() {
@@ -53,12 +54,12 @@ func connect(c Config) (*api.Client, error) {
 		defer func() { _ = os.Setenv(name, value) }()
 	}
 
-	transport, err := newTransport(c)
+	transport, err := newTransport(c, address)
 	if err != nil {
 		return nil, err
 	}
 	client, err := api.NewClient(&api.Config{
-		Address: c.Address,
+		Address: address.String(),
 		HttpClient: &http.Client{
 			Transport:     &whole{transport},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -80,7 +81,7 @@ func connect(c Config) (*api.Client, error) {
 	return client, nil
 }
 
-func newTransport(c Config) (*http.Transport, error) {
+func newTransport(c Config, address *url.URL) (*http.Transport, error) {
 	var roots *x509.CertPool
 	switch {
 	case c.CACert != "":
@@ -93,7 +94,7 @@ func newTransport(c Config) (*http.Transport, error) {
 		if !roots.AppendCertsFromPEM(pem) {
 			return nil, settings("vault: ca_cert: %s: no PEM certificate in it", c.CACert)
 		}
-	case strings.HasPrefix(strings.ToLower(c.Address), "https:"):
+	case address.Scheme == "https":
 		var err error
 		if roots, err = x509.SystemCertPool(); err != nil {
 			return nil, settings("vault: the system's certificates: %s", clean(err.Error()))

@@ -44,7 +44,7 @@ func fake(t *testing.T, read func(n int, w http.ResponseWriter, r *http.Request)
 	}))
 	t.Cleanup(srv.Close)
 	return vault.Config{
-		Address: srv.URL, Prefix: "containers",
+		Addresses: []string{srv.URL}, Prefix: "containers",
 		Auth: vault.Auth{Method: "token", Token: resolver.NewValue(token)},
 	}, reads
 }
@@ -166,7 +166,7 @@ func TestRetries(t *testing.T) {
 			c, reads := fake(t, tt.trouble)
 			start := time.Now()
 			_, err := get(t, source(t, c), time.Second, "db", 0)
-			wantFault(t, err, fault.Unreachable, "last seen: "+tt.last, c.Address, "secret/data/containers/db")
+			wantFault(t, err, fault.Unreachable, "last seen: "+tt.last, c.Addresses[0], "secret/data/containers/db")
 			harmless(t, err, token)
 			if d := time.Since(start); d < 900*time.Millisecond || d > 2*time.Second {
 				t.Errorf("gave up after %s, the deadline was 1s", d)

@@ -88,11 +88,11 @@ func TestTLS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(server, kv2, server.RootToken)
-			c.Address, c.CACert = tt.address, tt.ca
+			c.Addresses, c.CACert = []string{tt.address}, tt.ca
 			if name == "other name" {
 				// The listener is on 127.0.0.1 alone; a name in the certificate's
 				// place is enough.
-				c.Address = relay(t, server.Address)
+				c.Addresses[0] = relay(t, server.Address)
 			}
 			start := time.Now()
 			_, err := get(t, source(t, c), 5*time.Second, "x", 0)
@@ -154,7 +154,7 @@ func TestEnvironment(t *testing.T) {
 
 	// Nobody proxies a loopback address, so the proxy of TestMain shows only with
 	// a name.
-	c.Address = "https://vault.invalid"
+	c.Addresses[0] = "https://vault.invalid"
 	_, err = get(t, source(t, c), 300*time.Millisecond, "env", 0)
 	wantFault(t, err, fault.Unreachable)
 	if n := proxied.Load(); n != 0 {

@@ -30,8 +30,9 @@ type metadata struct {
 }
 
 // get sends a GET below /v1/.
-func (s *Source) get(ctx context.Context, c *api.Client, what, at string, query url.Values) (answer, error) {
-	return s.ask(ctx, what, []string{c.Token()}, func(ctx context.Context) (*api.Response, error) {
+func (s *Source) get(ctx context.Context, what, at string, query url.Values) (answer, error) {
+	client, _ := s.servers.first()
+	return s.ask(ctx, what, []string{client.Token()}, func(ctx context.Context, c *api.Client) (*api.Response, error) {
 		return c.Logical().ReadRawWithDataWithContext(ctx, at, query)
 	})
 }
@@ -49,7 +50,8 @@ func (s *Source) read(ctx context.Context, o *opening, p string, version int) (*
 		return nil, s.fault(fault.Missing, "", "%s has no version %d: the mount is KV v1, which has no versions", at, version)
 	}
 
-	a, err := s.get(ctx, o.client, "read "+at, at, query)
+	defer resolver.RecordOf(ctx).Phase("read")()
+	a, err := s.get(ctx, "read "+at, at, query)
 	if err != nil {
 		return nil, err
 	}

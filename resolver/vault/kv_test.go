@@ -201,7 +201,7 @@ func TestHundredNames(t *testing.T) {
 func BenchmarkGetCold(b *testing.B) {
 	server.Put(b, 2, kv2, "containers/bench", map[string]any{"K": "v"})
 	for b.Loop() {
-		s, err := vault.New(config(server, kv2, server.RootToken))
+		s, err := vault.New(config(server, kv2, server.RootToken), resolver.Container{})
 		if err != nil {
 			b.Fatal(err)
 		}

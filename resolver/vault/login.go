@@ -5,90 +5,89 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
+	"time"
 	"unicode"
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/private"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
-// session is the one login of a Source, and what it learnt of the mount.
-type session struct {
-	mu   sync.Mutex
-	open *opening // nil until the first Get, and after an attempt that was cut short
+// method is one way to log in.
+type method struct {
+	check func(Auth) error                              // what it needs, of the settings alone
+	logIn func(*Source, context.Context) (grant, error) // asks the server, where it must
 }
 
-// opening is a login under way or done. Its fields are set before done closes.
-type opening struct {
-	done   chan struct{}
-	client *api.Client // with the token
-	kv     int         // version of the engine: 1 or 2
-	err    error
+// methods are the ways to log in, by their names in the settings.
+var methods = map[string]method{
+	"token":      {checkToken, (*Source).givenToken},
+	"token_file": {checkTokenFile, (*Source).givenToken},
+	"approle":    {checkAppRole, (*Source).appRole},
 }
 
-// login gives the logged-in client. The first caller does the work and the
-// others wait for it. A refusal is final for the Source, or every one of a
-// hundred names would try a bad secret id again; only an attempt that ended
-// with its caller's own context is taken up anew.
-func (s *Source) login(ctx context.Context) (*opening, error) {
-	s.session.mu.Lock()
-	o := s.session.open
-	if o == nil {
-		o = &opening{done: make(chan struct{})}
-		s.session.open = o
-		s.session.mu.Unlock()
-		s.begin(ctx, o)
-		if o.err != nil && ctx.Err() != nil {
-			s.session.mu.Lock()
-			s.session.open = nil
-			s.session.mu.Unlock()
-		}
-		close(o.done)
-		return o, o.err
-	}
-	s.session.mu.Unlock()
-	select {
-	case <-o.done:
-		return o, o.err
-	case <-ctx.Done():
-		return nil, s.fault(fault.Unreachable, "", "gave up waiting for the login")
-	}
+// grant is what a login gave.
+type grant struct {
+	token     resolver.Value
+	ttl       time.Duration // 0 for a token that does not end, or of which it is not known
+	renewable bool
 }
 
-func (s *Source) begin(ctx context.Context, o *opening) {
-	if o.client, o.err = connect(s.config); o.err != nil {
-		return
+// check refuses what the method of the settings cannot work with.
+func (a Auth) check() error {
+	m, ok := methods[a.Method]
+	if !ok {
+		return settings("vault: auth method %q: it is one of %s", a.Method, strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
 	}
-	var token string
-	if token, o.err = s.token(ctx, o.client); o.err != nil {
-		return
-	}
-	o.client.SetToken(token)
-	o.kv, o.err = s.engine(ctx, o.client)
+	return m.check(a)
 }
 
-// token is the token that the auth method gives.
-func (s *Source) token(ctx context.Context, client *api.Client) (string, error) {
+// logIn logs in by the method of the settings.
+func (s *Source) logIn(ctx context.Context) (grant, error) {
+	return methods[s.config.Auth.Method].logIn(s, ctx)
+}
+
+func checkToken(a Auth) error {
+	if a.Token.Reveal() == "" {
+		return settings("vault: auth method token needs a token")
+	}
+	return nil
+}
+
+func checkTokenFile(a Auth) error {
+	if a.TokenFile == "" {
+		return settings("vault: auth method token_file needs token_file")
+	}
+	return nil
+}
+
+// givenToken is a token that somebody else got.
+func (s *Source) givenToken(context.Context) (grant, error) {
 	token := s.config.Auth.Token.Reveal()
-	var err error
-	switch s.config.Auth.Method {
-	case "token_file":
-		token, err = credential("token_file", s.config.Auth.TokenFile)
-	case "approle":
-		return s.appRole(ctx, client)
-	}
-	if err != nil {
-		return "", err
+	if s.config.Auth.Method == "token_file" {
+		var err error
+		if token, err = credential("token_file", s.config.Auth.TokenFile); err != nil {
+			return grant{}, err
+		}
 	}
 	// A token goes into a header as it is.
 	if strings.ContainsFunc(token, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' }) {
-		return "", settings("vault: the token has characters that no token has")
+		return grant{}, settings("vault: the token has characters that no token has")
 	}
-	return token, nil
+	return grant{token: resolver.NewValue(token)}, nil
+}
+
+func checkAppRole(a Auth) error {
+	if (a.RoleID == "") == (a.RoleIDFile == "") {
+		return settings("vault: auth method approle needs one of role_id and role_id_file")
+	}
+	return nil
 }
 
 // credential reads a private file that holds one line.
@@ -113,79 +112,52 @@ func unreadable(what string, err error) error {
 	return fault.New(class, strings.Join(fault.Hints(err), "; "), "vault: %s: %s", what, clean(err.Error()))
 }
 
-func (s *Source) appRole(ctx context.Context, client *api.Client) (string, error) {
+func (s *Source) appRole(ctx context.Context) (grant, error) {
 	c := s.config.Auth
 	login := map[string]string{"role_id": c.RoleID}
 	var err error
 	if c.RoleIDFile != "" {
 		if login["role_id"], err = credential("role_id_file", c.RoleIDFile); err != nil {
-			return "", err
+			return grant{}, err
 		}
 	}
 	if c.SecretIDFile != "" {
 		if login["secret_id"], err = credential("secret_id_file", c.SecretIDFile); err != nil {
-			return "", err
+			return grant{}, err
 		}
 	}
-	body, err := json.Marshal(login)
-	if err != nil {
-		return "", settings("vault: approle login: %s", clean(err.Error()))
-	}
+	return s.authenticate(ctx, "AppRole", login, "check role_id, secret_id_file and the mount of the auth method")
+}
 
-	at := "auth/" + c.Mount + "/login"
-	a, err := s.ask(ctx, "AppRole login at "+at, []string{login["secret_id"], login["role_id"]}, func(ctx context.Context) (*api.Response, error) {
-		return client.Logical().WriteRawWithContext(ctx, at, body)
+// authenticate sends a login to the auth method. Nothing of fields is repeated
+// in an error.
+func (s *Source) authenticate(ctx context.Context, name string, fields map[string]string, hint string) (grant, error) {
+	at := "auth/" + s.config.Auth.Mount + "/login"
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return grant{}, settings("vault: %s login: %s", name, clean(err.Error()))
+	}
+	resolver.RecordOf(ctx).Count("vault_logins")
+	a, err := s.ask(ctx, name+" login at "+at, slices.Collect(maps.Values(fields)), func(ctx context.Context, c *api.Client) (*api.Response, error) {
+		return c.Logical().WriteRawWithContext(ctx, at, body)
 	})
 	if err != nil {
-		return "", err
+		return grant{}, err
 	}
 	if a.status != http.StatusOK {
-		return "", s.fault(fault.Refused, "check role_id, secret_id_file and the mount of the auth method",
-			"AppRole login at %s was refused: %s", at, a.seen())
+		return grant{}, s.fault(fault.Refused, hint, "%s login at %s was refused: %s", name, at, a.seen())
 	}
 	var got struct {
 		Auth struct {
-			ClientToken string `json:"client_token"`
+			ClientToken   string `json:"client_token"`
+			LeaseDuration int    `json:"lease_duration"` // seconds
+			Renewable     bool
 		}
 	}
 	if err := json.Unmarshal(a.body, &got); err != nil || got.Auth.ClientToken == "" {
-		return "", s.fault(fault.Refused, "", "AppRole login at %s gave no token", at)
+		return grant{}, s.fault(fault.Refused, "", "%s login at %s gave no token", name, at)
 	}
-	return got.Auth.ClientToken, nil
-}
-
-// engine asks what is mounted, in the way of `vault kv`: any token that may do
-// something below a mount may ask this.
-func (s *Source) engine(ctx context.Context, client *api.Client) (int, error) {
-	mount := s.config.Mount
-	a, err := s.get(ctx, client, "look up mount "+mount, "sys/internal/ui/mounts/"+mount, nil)
-	if err != nil {
-		return 0, err
-	}
-	var got struct {
-		Data struct {
-			Path    string
-			Type    string
-			Options map[string]string
-		}
-	}
-	switch {
-	case a.status == http.StatusForbidden && strings.Contains(a.messages(), "invalid token"):
-		return 0, s.invalidToken("look up mount " + mount)
-	case a.status != http.StatusOK:
-		// Vault does not tell a mount that is not there from one that the
-		// token has nothing to do with.
-		return 0, s.fault(fault.Refused, s.policyHint(0, "*"),
-			"mount %q is not there, or the token's policies allow nothing below it: %s", mount, a.seen())
-	case json.Unmarshal(a.body, &got) != nil || got.Data.Path == "":
-		return 0, s.strange("look up mount "+mount, a)
-	case strings.Trim(got.Data.Path, "/") != mount:
-		return 0, s.fault(fault.Settings, "", "mount %q: what is mounted there is %q; set mount to that and prefix to the rest",
-			mount, clean(strings.Trim(got.Data.Path, "/")))
-	case got.Data.Type != "kv" && got.Data.Type != "generic":
-		return 0, s.fault(fault.Settings, "", "mount %q is of type %q, not kv", mount, clean(got.Data.Type))
-	case got.Data.Options["version"] == "2":
-		return 2, nil
-	}
-	return 1, nil
+	return grant{
+		token: resolver.NewValue(got.Auth.ClientToken), ttl: time.Duration(got.Auth.LeaseDuration) * time.Second, renewable: got.Auth.Renewable,
+	}, nil
 }

@@ -15,7 +15,7 @@ import (
 
 func TestNew(t *testing.T) {
 	good := vault.Config{
-		Address: "https://vault.example:8200", Auth: vault.Auth{Method: "token", Token: resolver.NewValue("hvs.x")},
+		Addresses: []string{"https://vault.example:8200"}, Auth: vault.Auth{Method: "token", Token: resolver.NewValue("hvs.x")},
 	}
 	for name, tt := range map[string]struct {
 		edit func(*vault.Config)
@@ -23,23 +23,23 @@ func TestNew(t *testing.T) {
 	}{
 		"good":              {func(*vault.Config) {}, ""},
 		"slashes":           {func(c *vault.Config) { c.Mount, c.Prefix = "/team/kv/", "/a/b/" }, ""},
-		"base path":         {func(c *vault.Config) { c.Address = "https://host/vault" }, ""},
-		"no address":        {func(c *vault.Config) { c.Address = "" }, "no address"},
-		"no scheme":         {func(c *vault.Config) { c.Address = "vault.example:8200" }, "not an http or https URL"},
-		"other scheme":      {func(c *vault.Config) { c.Address = "unix:///run/vault.sock" }, "not an http or https URL"},
-		"http":              {func(c *vault.Config) { c.Address = "http://vault.example:8200" }, "write the address with https://"},
-		"HTTP":              {func(c *vault.Config) { c.Address = "HTTP://10.0.0.1" }, "http://10.0.0.1 would send the token over the network in clear"},
-		"http, a trick":     {func(c *vault.Config) { c.Address = "http://127.0.0.1.example" }, "in clear"},
-		"http, another":     {func(c *vault.Config) { c.Address = "http://localhost.example" }, "in clear"},
-		"http, any address": {func(c *vault.Config) { c.Address = "http://0.0.0.0:8200" }, "in clear"},
-		"http, IPv6":        {func(c *vault.Config) { c.Address = "http://[2001:db8::1]:8200" }, "in clear"},
-		"loopback":          {func(c *vault.Config) { c.Address = "http://127.0.0.1:8200" }, ""},
-		"loopback's net":    {func(c *vault.Config) { c.Address = "http://127.9.9.9" }, ""},
-		"loopback, IPv6":    {func(c *vault.Config) { c.Address = "http://[::1]:8200" }, ""},
-		"loopback's name":   {func(c *vault.Config) { c.Address = "http://Localhost:8200" }, ""},
-		"password":          {func(c *vault.Config) { c.Address = "https://u:" + canary + "@host" }, "must not have a user"},
-		"broken, password":  {func(c *vault.Config) { c.Address = "https://u:" + canary + "@ho st" }, "not an http or https URL"},
-		"query":             {func(c *vault.Config) { c.Address = "https://host?token=" + canary }, "must not have a user, query"},
+		"base path":         {func(c *vault.Config) { c.Addresses = []string{"https://host/vault"} }, ""},
+		"no address":        {func(c *vault.Config) { c.Addresses = []string{""} }, "no address"},
+		"no scheme":         {func(c *vault.Config) { c.Addresses = []string{"vault.example:8200"} }, "not an http or https URL"},
+		"other scheme":      {func(c *vault.Config) { c.Addresses = []string{"unix:///run/vault.sock"} }, "not an http or https URL"},
+		"http":              {func(c *vault.Config) { c.Addresses = []string{"http://vault.example:8200"} }, "write the address with https://"},
+		"HTTP":              {func(c *vault.Config) { c.Addresses = []string{"HTTP://10.0.0.1"} }, "http://10.0.0.1 would send the token over the network in clear"},
+		"http, a trick":     {func(c *vault.Config) { c.Addresses = []string{"http://127.0.0.1.example"} }, "in clear"},
+		"http, another":     {func(c *vault.Config) { c.Addresses = []string{"http://localhost.example"} }, "in clear"},
+		"http, any address": {func(c *vault.Config) { c.Addresses = []string{"http://0.0.0.0:8200"} }, "in clear"},
+		"http, IPv6":        {func(c *vault.Config) { c.Addresses = []string{"http://[2001:db8::1]:8200"} }, "in clear"},
+		"loopback":          {func(c *vault.Config) { c.Addresses = []string{"http://127.0.0.1:8200"} }, ""},
+		"loopback's net":    {func(c *vault.Config) { c.Addresses = []string{"http://127.9.9.9"} }, ""},
+		"loopback, IPv6":    {func(c *vault.Config) { c.Addresses = []string{"http://[::1]:8200"} }, ""},
+		"loopback's name":   {func(c *vault.Config) { c.Addresses = []string{"http://Localhost:8200"} }, ""},
+		"password":          {func(c *vault.Config) { c.Addresses = []string{"https://u:" + canary + "@host"} }, "must not have a user"},
+		"broken, password":  {func(c *vault.Config) { c.Addresses = []string{"https://u:" + canary + "@ho st"} }, "not an http or https URL"},
+		"query":             {func(c *vault.Config) { c.Addresses = []string{"https://host?token=" + canary} }, "must not have a user, query"},
 		"mount leaves":      {func(c *vault.Config) { c.Mount = "a/../sys" }, "mount"},
 		"prefix leaves":     {func(c *vault.Config) { c.Prefix = ".." }, "prefix"},
 		"prefix encoded":    {func(c *vault.Config) { c.Prefix = "a%2e" }, "prefix"},
@@ -55,7 +55,7 @@ func TestNew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := good
 			tt.edit(&c)
-			_, err := vault.New(c)
+			_, err := vault.New(c, resolver.Container{})
 			if tt.text == "" {
 				if err != nil {
 					t.Error(err)

@@ -92,14 +92,14 @@ func (t *mainT) hostile() {
 // config is what an operator would write for s, with a token.
 func config(s *vaulttest.Server, mount, token string) vault.Config {
 	return vault.Config{
-		Address: s.Address, CACert: s.CAFile, Mount: mount, Prefix: "containers",
+		Addresses: []string{s.Address}, CACert: s.CAFile, Mount: mount, Prefix: "containers",
 		Auth: vault.Auth{Method: "token", Token: resolver.NewValue(token)},
 	}
 }
 
 func source(t *testing.T, c vault.Config) *vault.Source {
 	t.Helper()
-	s, err := vault.New(c)
+	s, err := vault.New(c, resolver.Container{})
 	if err != nil {
 		t.Fatal(err)
 	}

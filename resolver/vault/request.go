@@ -100,7 +100,7 @@ func (a answer) seen() string {
 // ask sends one request until there is an answer that time will not change, or
 // until ctx ends. what names the step, and hidden is what was sent that no
 // error may repeat. The answer is Vault's own, and its status is below 500.
-func (s *Source) ask(ctx context.Context, what string, hidden []string, send func(context.Context) (*api.Response, error)) (answer, error) {
+func (s *Source) ask(ctx context.Context, what string, hidden []string, send func(context.Context, *api.Client) (*api.Response, error)) (answer, error) {
 	start := time.Now()
 	last := "no answer at all"
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
@@ -147,14 +147,15 @@ func (s *Source) ended(ctx context.Context, what, last string, after time.Durati
 }
 
 // once makes one attempt.
-func (s *Source) once(ctx context.Context, send func(context.Context) (*api.Response, error)) (answer, error) {
+func (s *Source) once(ctx context.Context, send func(context.Context, *api.Client) (*api.Response, error)) (answer, error) {
 	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
+	case s.servers.slots <- struct{}{}:
+		defer func() { <-s.servers.slots }()
 	case <-ctx.Done():
 		return answer{}, ctx.Err()
 	}
-	resp, err := send(ctx)
+	client, _ := s.servers.first()
+	resp, err := send(ctx, client)
 	// Every status from 400 comes with an error; the answer says more.
 	if resp == nil || resp.Response == nil {
 		if err == nil {

@@ -33,6 +33,6 @@ func clean(text string) string {
 
 // fault is an error about this server. It keeps no cause: the text of a cause
 // would bring back what clean takes out.
-func (s *Source) fault(class fault.Class, hint, format string, args ...any) error {
-	return fault.New(class, hint, "vault %s: %s", s.address, fmt.Sprintf(format, args...))
+func (s *Source) fault(class fault.Class, hint, format string, args ...any) *fault.Error {
+	return fault.New(class, hint, "vault %s: %s", s.servers.String(), fmt.Sprintf(format, args...))
 }

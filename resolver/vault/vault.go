@@ -29,8 +29,6 @@ package vault
 
 import (
 	"context"
-	"net"
-	"net/url"
 	"path"
 	"regexp"
 	"strings"
@@ -47,103 +45,74 @@ const defaultDeadline = 10 * time.Second
 // Config says where the server is, how to trust it, how to log in, and where
 // on it the secrets are.
 type Config struct {
-	Address   string // https URL without user or query; http for a loopback address
-	Mount     string // of the KV engine; empty for "secret"
-	Prefix    string // below the mount; names are looked up here and nowhere else
-	CACert    string // PEM file with the only roots to trust; empty for the system's
-	Namespace string // Vault Enterprise and OpenBao; empty for none
+	Addresses []string // of one cluster: https URLs without user or query; http for loopback addresses
+	Mount     string   // of the KV engine; empty for "secret"
+	Prefix    string   // below the mount; names are looked up here and nowhere else
+	CACert    string   // PEM file with the only roots to trust; empty for the system's
+	Namespace string   // Vault Enterprise and OpenBao; empty for none
+	Dynamic   []string // paths, with their mounts, below which names lead to answers that may be leased
+	StateDir  string   // where the host's containers share a login; empty for no sharing
 	Auth      Auth
 }
 
 // Auth says how to log in.
 type Auth struct {
-	Method       string         // "token", "token_file" or "approle"
-	Token        resolver.Value // token: the token itself
-	TokenFile    string         // token_file: a private file that holds it
-	Mount        string         // approle: of the auth method; empty for "approle"
-	RoleID       string         // approle: this, or RoleIDFile
-	RoleIDFile   string
-	SecretIDFile string // approle: a private file; empty for a role without secret id
+	Method              string         // one of the keys of methods
+	Mount               string         // of the auth method; empty for the method's name
+	Role                string         // jwt, kubernetes, and cert where the certificate alone does not say
+	Token               resolver.Value // token: the token itself
+	TokenFile           string         // token_file: a private file that holds it
+	RoleID              string         // approle: this, or RoleIDFile
+	RoleIDFile          string
+	SecretIDFile        string // approle: a private file; empty for a role without secret id
+	WrappedSecretIDFile string // approle: a private file with a token that wraps the secret id
+	JWTFile             string // jwt, kubernetes: a private file
+	AsWorkload          bool   // jwt, kubernetes: the container's own token instead
+	WorkloadToken       string // where the container has it
+	Kubelet             string // the kubelet's directory on this host
+	ClientCert          string // cert: PEM files
+	ClientKey           string
 }
 
-// Source reads secrets from one server, as one client. It serves one container
+// Source reads secrets from one cluster, as one client. It serves one container
 // start: the login and what was learnt of the mount are kept for its lifetime.
 type Source struct {
-	config  Config
-	address string // the URL as errors show it
-	session session
-	slots   chan struct{} // one for each request under way
+	config    Config
+	container resolver.Container
+	servers   servers
+	session   session
 }
 
 // New checks the settings and does nothing else: files are read and the server
-// is asked when the first secret is.
-func New(c Config) (*Source, error) {
-	u, err := url.Parse(c.Address)
-	switch {
-	case c.Address == "":
-		return nil, settings("vault: no address")
-	case err != nil || u.Host == "" || u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
-		// The text of the error would repeat the address, with its password.
-		return nil, settings("vault: the address is not an http or https URL")
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, settings("vault: the address must not have a user, query or fragment")
+// is asked when the first secret is. The secrets are for c.
+func New(config Config, c resolver.Container) (*Source, error) {
+	addresses, err := checkAddresses(config.Addresses)
+	if err != nil {
+		return nil, err
 	}
-	if u.Scheme == "http" && !loopback(u.Hostname()) {
-		return nil, fault.New(fault.Settings, "write the address with https://", "vault: %s would send the token over the network in clear", u.Redacted())
+	config.Mount = strings.Trim(config.Mount, "/")
+	if config.Mount == "" {
+		config.Mount = "secret"
 	}
-	c.Mount = strings.Trim(c.Mount, "/")
-	if c.Mount == "" {
-		c.Mount = "secret"
+	config.Prefix = strings.Trim(config.Prefix, "/")
+	config.Auth.Mount = strings.Trim(config.Auth.Mount, "/")
+	if config.Auth.Mount == "" {
+		config.Auth.Mount = config.Auth.Method
 	}
-	c.Prefix = strings.Trim(c.Prefix, "/")
-	c.Auth.Mount = strings.Trim(c.Auth.Mount, "/")
-	if c.Auth.Mount == "" {
-		c.Auth.Mount = "approle"
+	if err := config.Auth.check(); err != nil {
+		return nil, err
 	}
 	for _, p := range []struct{ what, path string }{
-		{"mount", c.Mount}, {"prefix", c.Prefix}, {"auth mount", c.Auth.Mount},
+		{"mount", config.Mount}, {"prefix", config.Prefix}, {"auth mount", config.Auth.Mount},
 	} {
 		if p.path != "" && !plain(p.path) {
 			return nil, settings("vault: %s %q: parts are letters, digits, '.', '_' and '-', joined by '/'", p.what, p.path)
 		}
 	}
-	if strings.ContainsFunc(c.Namespace, isControl) {
+	if strings.ContainsFunc(config.Namespace, isControl) {
 		return nil, settings("vault: the namespace has a control character")
 	}
-	if err := c.Auth.check(); err != nil {
-		return nil, err
-	}
-	return &Source{
-		config:  c,
-		address: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(),
-		slots:   make(chan struct{}, maxParallel),
-	}, nil
-}
-
-// loopback reports whether host is this machine: what is sent there is on no
-// network.
-func loopback(host string) bool {
-	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
-}
-
-func (a Auth) check() error {
-	switch a.Method {
-	case "token":
-		if a.Token.Reveal() == "" {
-			return settings("vault: auth method token needs a token")
-		}
-	case "token_file":
-		if a.TokenFile == "" {
-			return settings("vault: auth method token_file needs token_file")
-		}
-	case "approle":
-		if (a.RoleID == "") == (a.RoleIDFile == "") {
-			return settings("vault: auth method approle needs one of role_id and role_id_file")
-		}
-	default:
-		return settings("vault: auth method %q: it is token, token_file or approle", a.Method)
-	}
-	return nil
+	return &Source{config: config, container: c, servers: newServers(addresses)}, nil
 }
 
 // Name is "vault".

@@ -11,6 +11,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Class says what kind of thing went wrong. Its number is the exit code.
@@ -56,15 +57,35 @@ func (c Class) Error() string {
 
 // Error is one failure: its class, its text, and what the user can do.
 type Error struct {
-	Class Class
-	Hint  string // one sentence; empty where there is nothing useful to say
-	Err   error  // the text, and the cause where there is one
+	Class  Class
+	Reason Reason // more exactly than Class, where that is known
+	Hint   string // one sentence; empty where there is nothing useful to say
+	Err    error  // the text, and the cause where there is one
 }
+
+// Reason says within a [Class] what went wrong, in the words of logs and
+// counters.
+type Reason string
+
+// The reasons that a source may have.
+const (
+	Sealed    Reason = "sealed"
+	Standby   Reason = "standby"   // no active server
+	Throttled Reason = "throttled" // asked too often
+	Malformed Reason = "malformed" // an answer that is none
+	Denied    Reason = "denied"    // by policy, or for want of a valid login
+)
 
 // New makes an [Error]; format and args are those of [fmt.Errorf], so %w keeps
 // the cause.
 func New(class Class, hint, format string, args ...any) *Error {
 	return &Error{Class: class, Hint: hint, Err: fmt.Errorf(format, args...)}
+}
+
+// Because sets the reason, and gives e.
+func (e *Error) Because(r Reason) *Error {
+	e.Reason = r
+	return e
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -84,27 +105,51 @@ func ClassOf(err error) (c Class, ok bool) {
 	return 0, false
 }
 
+// Outcome is how a start that ended with err is counted: "ok" for nil, the
+// reason or else the class that decides, "other" where there is none.
+func Outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	c, ok := ClassOf(err)
+	if !ok {
+		return "other"
+	}
+	outcome := strings.ReplaceAll(c.Error(), " ", "-")
+	walk(err, func(e *Error) {
+		if e.Class == c && e.Reason != "" {
+			outcome = string(e.Reason)
+		}
+	})
+	return outcome
+}
+
 // Hints are the distinct hints in err's tree, in the order they are met.
 func Hints(err error) []string {
 	var hints []string
 	seen := map[string]bool{}
-	var walk func(error)
-	walk = func(err error) {
-		if e, ok := err.(*Error); ok && e.Hint != "" && !seen[e.Hint] { //nolint:errorlint // every node is visited
+	walk(err, func(e *Error) {
+		if e.Hint != "" && !seen[e.Hint] {
 			seen[e.Hint] = true
 			hints = append(hints, e.Hint)
 		}
-		switch u := err.(type) { //nolint:errorlint // every node is visited
-		case interface{ Unwrap() error }:
-			if next := u.Unwrap(); next != nil {
-				walk(next)
-			}
-		case interface{ Unwrap() []error }:
-			for _, next := range u.Unwrap() {
-				walk(next)
-			}
+	})
+	return hints
+}
+
+// walk shows every [Error] in err's tree to f, from the outside in.
+func walk(err error, f func(*Error)) {
+	if e, ok := err.(*Error); ok { //nolint:errorlint // every node is visited
+		f(e)
+	}
+	switch u := err.(type) { //nolint:errorlint // every node is visited
+	case interface{ Unwrap() error }:
+		if next := u.Unwrap(); next != nil {
+			walk(next, f)
+		}
+	case interface{ Unwrap() []error }:
+		for _, next := range u.Unwrap() {
+			walk(next, f)
 		}
 	}
-	walk(err)
-	return hints
 }

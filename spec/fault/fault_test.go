@@ -74,6 +74,26 @@ func TestClassOf(t *testing.T) {
 	}
 }
 
+func TestOutcome(t *testing.T) {
+	sealed := fault.New(fault.Unreachable, "", "x").Because(fault.Sealed)
+	for name, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"none":                       {nil, "ok"},
+		"a class":                    {fault.New(fault.Missing, "", "x"), "not-found"},
+		"no class":                   {io.EOF, "other"},
+		"a reason":                   {fmt.Errorf("a: %w", sealed), "sealed"},
+		"of the class that decides":  {errors.Join(fault.New(fault.Refused, "", "y").Because(fault.Denied), sealed), "sealed"},
+		"not of one that does not":   {errors.Join(sealed, fault.New(fault.Settings, "", "y")), "broken-settings"},
+		"beside one without reasons": {errors.Join(sealed, fault.New(fault.Unreachable, "", "y")), "sealed"},
+	} {
+		if got := fault.Outcome(tt.err); got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 func TestHints(t *testing.T) {
 	inner := fault.New(fault.Missing, "inner", "x")
 	for name, tt := range map[string]struct {

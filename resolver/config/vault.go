@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"time"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+)
+
+// Vault says where Vault is, who we are to it, and what we may do there.
+type Vault struct {
+	Address     string   `toml:"address"`
+	Addresses   []string `toml:"addresses"` // more of the same cluster
+	Mount       string   `toml:"mount"`
+	Prefix      string   `toml:"prefix"` // may have placeholders
+	CACert      string   `toml:"ca_cert"`
+	Namespace   string   `toml:"namespace"`
+	Environment bool     `toml:"environment"` // VAULT_* variables count in hooks, too
+	Dynamic     []string `toml:"dynamic"`     // paths below which answers may be leased
+	Auth        Auth     `toml:"auth"`
+	Leases      Leases   `toml:"leases"`
+	Outage      Outage   `toml:"outage"`
+}
+
+// Auth is the way to log in.
+type Auth struct {
+	Method              string `toml:"method"`
+	Mount               string `toml:"mount"`
+	Role                string `toml:"role"`
+	Token               token  `toml:"token"`
+	TokenFile           string `toml:"token_file"`
+	RoleID              string `toml:"role_id"`
+	RoleIDFile          string `toml:"role_id_file"`
+	SecretIDFile        string `toml:"secret_id_file"`
+	WrappedSecretIDFile string `toml:"wrapped_secret_id_file"`
+	JWTFile             string `toml:"jwt_file"`
+	AsWorkload          bool   `toml:"as_workload"`    // with the token of the container's own service account
+	WorkloadToken       string `toml:"workload_token"` // where that is in the container
+	Kubelet             string `toml:"kubelet"`        // the kubelet's directory on this host
+	ClientCert          string `toml:"client_cert"`
+	ClientKey           string `toml:"client_key"`
+}
+
+// token is a string that cannot be printed from the moment it is read.
+type token struct{ resolver.Value }
+
+// UnmarshalText keeps the text.
+func (t *token) UnmarshalText(text []byte) error {
+	t.Value = resolver.NewValue(string(text))
+	return nil
+}
+
+// Leases says what happens to leases of running containers.
+type Leases struct {
+	AtMaxTTL string `toml:"at_max_ttl"` // "warn" or "stop", when one cannot be renewed any more
+}
+
+// Outage says what happens while Vault is not there.
+type Outage struct {
+	Mode      string   `toml:"mode"`      // Refuse or LastKnownGood
+	MaxAge    Duration `toml:"max_age"`   // of an answer that is used again
+	Directory string   `toml:"directory"` // where answers are, encrypted
+}
+
+// The ways to go on while Vault is not there.
+const (
+	Refuse        = "refuse"
+	LastKnownGood = "last-known-good"
+)
+
+// The ways to go on when a lease has reached its greatest age.
+const (
+	Warn = "warn"
+	Stop = "stop"
+)
+
+// complete fills in what is not set.
+func (v *Vault) complete(absolute func(*string)) {
+	a := &v.Auth
+	for p, value := range map[*string]string{
+		&v.Leases.AtMaxTTL: Warn, &v.Outage.Mode: Refuse, &v.Outage.Directory: "/var/lib/oci-secrets/last-known-good",
+		&a.WorkloadToken: "/var/run/secrets/kubernetes.io/serviceaccount/token", &a.Kubelet: "/var/lib/kubelet",
+	} {
+		if *p == "" {
+			*p = value
+		}
+	}
+	if v.Outage.MaxAge.Duration == 0 {
+		v.Outage.MaxAge.Duration = time.Hour
+	}
+	for _, p := range []*string{
+		&v.CACert, &v.Outage.Directory, &a.TokenFile, &a.RoleIDFile, &a.SecretIDFile, &a.WrappedSecretIDFile, &a.JWTFile, &a.ClientCert, &a.ClientKey,
+	} {
+		absolute(p)
+	}
+}
+
+// check gives what contradicts each other. What a login needs, the source checks.
+func (v *Vault) check(s *Settings) (errs []error) {
+	if m := v.Leases.AtMaxTTL; m != Warn && m != Stop {
+		errs = append(errs, s.errorf("", "vault.leases.at_max_ttl is %q, and must be %s or %s", m, Warn, Stop))
+	}
+	if m := v.Outage.Mode; m != Refuse && m != LastKnownGood {
+		errs = append(errs, s.errorf("", "vault.outage.mode is %q, and must be %s or %s", m, Refuse, LastKnownGood))
+	}
+	return errs
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// servers are the servers of one cluster, of which any may answer.
+type servers struct {
+	addresses []*url.URL
+	slots     chan struct{} // one for each request under way
+
+	mu      sync.Mutex
+	clients []*api.Client // one for each address; nil before connect
+	current int           // the one that is asked first
+}
+
+func newServers(addresses []*url.URL) servers {
+	return servers{addresses: addresses, slots: make(chan struct{}, maxParallel)}
+}
+
+// checkAddresses refuses what would send a token where nobody wanted it.
+func checkAddresses(addresses []string) ([]*url.URL, error) {
+	if len(addresses) == 0 {
+		return nil, settings("vault: no address")
+	}
+	var urls []*url.URL
+	for _, a := range addresses {
+		u, err := url.Parse(a)
+		switch {
+		case a == "":
+			return nil, settings("vault: no address")
+		case err != nil || u.Host == "" || u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
+			// The text of the error would repeat the address, with its password.
+			return nil, settings("vault: the address is not an http or https URL")
+		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+			return nil, settings("vault: the address must not have a user, query or fragment")
+		case u.Scheme == "http" && !loopback(u.Hostname()):
+			return nil, fault.New(fault.Settings, "write the address with https://", "vault: %s would send the token over the network in clear", u.Redacted())
+		}
+		urls = append(urls, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
+	}
+	return urls, nil
+}
+
+// loopback reports whether host is this machine: what is sent there is on no
+// network.
+func loopback(host string) bool {
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+}
+
+// connect makes the clients. It dials nothing.
+func (s *servers) connect(c Config) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.clients != nil {
+		return nil
+	}
+	var clients []*api.Client
+	for _, address := range s.addresses {
+		client, err := connect(c, address)
+		if err != nil {
+			return err
+		}
+		clients = append(clients, client)
+	}
+	s.clients = clients
+	return nil
+}
+
+// setToken makes token the one of all requests from here on.
+func (s *servers) setToken(token resolver.Value) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.clients {
+		c.SetToken(token.Reveal())
+	}
+}
+
+// first is the client that is asked first, and the address it asks.
+func (s *servers) first() (*api.Client, *url.URL) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clients[s.current], s.addresses[s.current]
+}
+
+// String is the address that is asked, as errors show it.
+func (s *servers) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addresses[s.current].String()
+}
