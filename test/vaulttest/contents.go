@@ -4,9 +4,6 @@ package vaulttest
 
 import (
 	"context"
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,30 +86,6 @@ func (s *Server) Revoke(t testing.TB, token string) {
 	}
 }
 
-// AppRole makes a role with the given policies and a secret id for it,
-// enabling the auth method at mount if it is not.
-func (s *Server) AppRole(t testing.TB, mount, role string, policies ...string) (roleID, secretID string) {
-	t.Helper()
-	enabled, err := s.Client.Sys().ListAuthWithContext(t.Context())
-	if err != nil {
-		t.Fatalf("list auth methods: %v", err)
-	}
-	if enabled[mount+"/"] == nil {
-		err := s.Client.Sys().EnableAuthWithOptionsWithContext(t.Context(), mount, &api.EnableAuthOptions{Type: "approle"})
-		if err != nil {
-			t.Fatalf("enable approle: %v", err)
-		}
-	}
-	at := "auth/" + mount + "/role/" + role
-	s.Write(t, at, map[string]any{"token_policies": policies})
-	id, err := s.Client.Logical().ReadWithContext(t.Context(), at+"/role-id")
-	if err != nil {
-		t.Fatalf("read role id: %v", err)
-	}
-	secret := s.Write(t, at+"/secret-id", nil)
-	return id.Data["role_id"].(string), secret.Data["secret_id"].(string)
-}
-
 // Seal seals the server.
 func (s *Server) Seal(t testing.TB) {
 	t.Helper()
@@ -127,49 +100,4 @@ func (s *Server) Unseal(t testing.TB) {
 	if err := s.unseal(t.Context()); err != nil {
 		t.Fatalf("unseal: %v", err)
 	}
-}
-
-// Call is one request as the server's audit log has it.
-type Call struct {
-	Operation, Path string
-	RemotePort      int
-}
-
-// Calls gives the requests that the server got while f ran, from its audit
-// log: what it was asked and not what the client thinks it asked. The
-// server must not be in use by another test at the time.
-func (s *Server) Calls(t testing.TB, f func()) []Call {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "audit")
-	err := s.Client.Sys().EnableAuditWithOptionsWithContext(t.Context(), "calls", &api.EnableAuditOptions{
-		Type: "file", Options: map[string]string{"file_path": file},
-	})
-	if err != nil {
-		t.Fatalf("enable audit: %v", err)
-	}
-	f()
-	if err := s.Client.Sys().DisableAuditWithContext(t.Context(), "calls"); err != nil {
-		t.Fatalf("disable audit: %v", err)
-	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var calls []Call
-	for line := range strings.Lines(string(data)) {
-		var entry struct {
-			Type    string
-			Request struct {
-				Operation, Path string
-				RemotePort      int `json:"remote_port"`
-			}
-		}
-		if err := json.Unmarshal([]byte(line), &entry); err != nil {
-			t.Fatalf("audit log: %v", err)
-		}
-		if entry.Type == "request" && !strings.HasPrefix(entry.Request.Path, "sys/audit/") {
-			calls = append(calls, Call(entry.Request))
-		}
-	}
-	return calls
 }
