@@ -97,7 +97,7 @@ func (s *Server) Seal(t testing.TB) {
 // Unseal unseals it again.
 func (s *Server) Unseal(t testing.TB) {
 	t.Helper()
-	if err := s.unseal(t.Context()); err != nil {
+	if err := s.unsealed(t.Context()); err != nil {
 		t.Fatalf("unseal: %v", err)
 	}
 }

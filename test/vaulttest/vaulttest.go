@@ -2,9 +2,10 @@
 
 // Package vaulttest runs the genuine Vault server for tests, one per test
 // package: a config file with in-memory storage, a listener on a free port of
-// 127.0.0.1 with a certificate of its own, initialized and unsealed.
+// 127.0.0.1 with a certificate of its own, initialized and unsealed. Or a
+// cluster of them, with raft.
 //
-// The server dies with the process that started it, also when that is killed,
+// A server dies with the process that started it, also when that is killed,
 // and leaves nothing but a temporary directory behind then.
 //
 // A test that needs the server and finds no binary fails and says how to get
@@ -18,13 +19,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"syscall"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,9 +32,10 @@ import (
 )
 
 // Options says what kind of server to start. The zero value is what most
-// tests want: TLS, unsealed.
+// tests want: TLS, in memory, unsealed.
 type Options struct {
-	PlainHTTP bool // no TLS
+	PlainHTTP  bool // no TLS
+	Persistent bool // storage that Restart finds again: raft, alone
 }
 
 // Server is a running server.
@@ -44,8 +45,11 @@ type Server struct {
 	RootToken string
 	Client    *api.Client // as root
 
+	binary    string
 	unsealKey string
 	dir       string
+	forgets   bool // has nothing to start again with
+	alone     bool // is not one of a cluster
 	process   *os.Process
 	exited    chan struct{}
 }
@@ -83,127 +87,130 @@ func launch(binary string, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{dir: dir, exited: make(chan struct{})}
+	s := &Server{binary: binary, dir: dir, forgets: !o.Persistent, alone: true}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("start %s: %w\n%s", binary, err, s.Log())
 			s.Close()
 		}
 	}()
-	port, err := freePort()
-	if err != nil {
+	var certs certificates
+	if !o.PlainHTTP {
+		if certs, err = makeCertificates(dir); err != nil {
+			return nil, err
+		}
+	}
+	config := map[string]any{"storage": map[string]any{"inmem": map[string]any{}}}
+	if o.Persistent {
+		if config, err = s.raft(); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.configure(certs, config); err != nil {
 		return nil, err
 	}
-	s.Address = fmt.Sprintf("https://127.0.0.1:%d", port)
-	listener := map[string]any{"address": fmt.Sprintf("127.0.0.1:%d", port)}
-	if o.PlainHTTP {
-		s.Address = fmt.Sprintf("http://127.0.0.1:%d", port)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := s.run(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.initialize(ctx)
+}
+
+// certificates are files of PEM; without any there is no TLS.
+type certificates struct{ ca, cert, key string }
+
+func makeCertificates(dir string) (c certificates, err error) {
+	c.ca, c.cert, c.key, err = WriteCertificates(dir)
+	return c, err
+}
+
+// configure chooses the server's address and writes its configuration.
+func (s *Server) configure(certs certificates, config map[string]any) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	listener := map[string]any{"address": address}
+	if certs.ca == "" {
+		s.Address = "http://" + address
 		listener["tls_disable"] = true
 	} else {
-		ca, cert, key, err := WriteCertificates(dir)
+		s.Address = "https://" + address
+		s.CAFile = certs.ca
+		listener["tls_cert_file"], listener["tls_key_file"] = certs.cert, certs.key
+	}
+	if cluster, ok := config["cluster_addr"].(string); ok {
+		config["api_addr"] = s.Address
+		listener["cluster_address"] = strings.TrimPrefix(cluster, "https://")
+	}
+	config["disable_mlock"] = true
+	config["listener"] = map[string]any{"tcp": listener}
+	data, err := json.Marshal(config)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(s.configFile(), data, 0o600); err != nil {
+		return err
+	}
+	s.Client, err = newClient(s.Address, s.CAFile)
+	return err
+}
+
+func (s *Server) configFile() string { return filepath.Join(s.dir, "config.json") }
+
+// freePort finds a port below those that the kernel gives to clients: nobody
+// else gets it while a server is down between two starts.
+func freePort() (port int, err error) {
+	for range 50 {
+		port = 20000 + rand.IntN(12000)
+		var l net.Listener
+		if l, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, err
+}
+
+// newClient is not of api.DefaultConfig: the developer's VAULT_* variables are
+// about another server.
+func newClient(address, caFile string) (*api.Client, error) {
+	roots := x509.NewCertPool()
+	if caFile != "" {
+		ca, err := os.ReadFile(caFile)
 		if err != nil {
 			return nil, err
 		}
-		s.CAFile = ca
-		listener["tls_cert_file"], listener["tls_key_file"] = cert, key
-	}
-	config, err := json.Marshal(map[string]any{
-		"disable_mlock": true,
-		"storage":       map[string]any{"inmem": map[string]any{}},
-		"listener":      map[string]any{"tcp": listener},
-	})
-	if err != nil {
-		return nil, err
-	}
-	file := filepath.Join(dir, "config.json")
-	if err := os.WriteFile(file, config, 0o600); err != nil {
-		return nil, err
-	}
-	if err := s.run(binary, "server", "-config="+file); err != nil {
-		return nil, err
-	}
-	return s, s.setUp()
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
-}
-
-// run starts the process. The kernel kills it when the thread that started it
-// ends, so that thread waits for it, whatever becomes of the test.
-func (s *Server) run(binary string, args ...string) error {
-	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer close(s.exited)
-		defer func() { _ = log.Close() }()
-		cmd := exec.Command(binary, args...)
-		cmd.Stdout, cmd.Stderr = log, log
-		cmd.Dir = s.dir
-		cmd.Env = []string{"HOME=" + s.dir} // none of the test's VAULT_* variables
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		err := cmd.Start()
-		s.process = cmd.Process
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // killed by Stop
-		}
-	}()
-	return <-started
-}
-
-// setUp waits for the listener, initializes and unseals.
-func (s *Server) setUp() error {
-	// Not api.DefaultConfig: the developer's VAULT_* variables are about another
-	// server.
-	roots := x509.NewCertPool()
-	if s.CAFile != "" {
-		ca, err := os.ReadFile(s.CAFile)
-		if err != nil {
-			return err
-		}
 		roots.AppendCertsFromPEM(ca)
 	}
-	client, err := api.NewClient(&api.Config{Address: s.Address, HttpClient: &http.Client{
+	client, err := api.NewClient(&api.Config{Address: address, HttpClient: &http.Client{
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
 	}})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	client.ClearNamespace()
 	client.SetToken("")
-	s.Client = client
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	for {
-		_, err := client.Sys().InitStatusWithContext(ctx)
-		if err == nil {
-			break
-		}
-		select {
-		case <-s.exited:
-			return errors.New("the server ended")
-		case <-ctx.Done():
-			return err
-		case <-time.After(5 * time.Millisecond): // between polls
-		}
-	}
-	init, err := client.Sys().InitWithContext(ctx, &api.InitRequest{SecretShares: 1, SecretThreshold: 1})
+	return client, nil
+}
+
+// initialize makes the server one of its own, unsealed and active.
+func (s *Server) initialize(ctx context.Context) error {
+	init, err := s.Client.Sys().InitWithContext(ctx, &api.InitRequest{SecretShares: 1, SecretThreshold: 1})
 	if err != nil {
 		return err
 	}
-	s.unsealKey, s.RootToken = init.KeysB64[0], init.RootToken
-	client.SetToken(s.RootToken)
-	return s.unseal(ctx)
+	s.belongs(init.KeysB64[0], init.RootToken)
+	if err := s.unseal(ctx); err != nil {
+		return err
+	}
+	return s.active(ctx)
+}
+
+func (s *Server) belongs(unsealKey, rootToken string) {
+	s.unsealKey, s.RootToken = unsealKey, rootToken
+	s.Client.SetToken(rootToken)
 }
 
 func (s *Server) unseal(ctx context.Context) error {
@@ -214,26 +221,30 @@ func (s *Server) unseal(ctx context.Context) error {
 	return err
 }
 
-// Log is what the server printed.
-func (s *Server) Log() string {
-	log, err := os.ReadFile(filepath.Join(s.dir, "log"))
-	if err != nil {
-		return err.Error()
+// unsealed unseals the server and, if it is alone, waits for it to lead: with
+// storage that could be that of others too, that takes a moment.
+func (s *Server) unsealed(ctx context.Context) error {
+	if err := s.unseal(ctx); err != nil || !s.alone {
+		return err
 	}
-	return string(log)
+	return s.active(ctx)
 }
 
-// Stop kills the server and waits for its end. What it left stays, its CA file
-// among it. Stopping twice is fine.
-func (s *Server) Stop() {
-	if s.process != nil {
-		_ = s.process.Kill() // it may have ended
-		<-s.exited
-	}
+func (s *Server) active(ctx context.Context) error {
+	return poll(ctx, func() bool {
+		health, err := s.Client.Sys().HealthWithContext(ctx)
+		return err == nil && !health.Sealed && !health.Standby
+	})
 }
 
-// Close stops the server and removes what it left.
-func (s *Server) Close() {
-	s.Stop()
-	_ = os.RemoveAll(s.dir) // temporary
+// poll calls f until it says yes.
+func poll(ctx context.Context, f func() bool) error {
+	for !f() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond): // between polls
+		}
+	}
+	return nil
 }

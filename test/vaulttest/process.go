@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vaulttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// run starts the process and waits until it listens. The kernel kills it when
+// the thread that started it ends, so that thread waits for it, whatever becomes
+// of the test.
+func (s *Server) run(ctx context.Context) error {
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(s.binary, "server", "-config="+s.configFile())
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = s.dir
+	cmd.Env = []string{"HOME=" + s.dir} // none of the test's VAULT_* variables
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started, exited := make(chan error), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer close(exited)
+		defer func() { _ = log.Close() }()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // killed by Stop
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	s.process, s.exited = cmd.Process, exited
+	var last error
+	ended := false
+	err = poll(ctx, func() bool {
+		select {
+		case <-exited:
+			ended = true
+			return true
+		default:
+		}
+		_, last = s.Client.Sys().SealStatusWithContext(ctx)
+		return last == nil
+	})
+	if ended {
+		return errors.New("the server ended")
+	}
+	if err != nil {
+		return fmt.Errorf("%w; last seen: %w", err, last)
+	}
+	return nil
+}
+
+// Log is what the server printed.
+func (s *Server) Log() string {
+	log, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(log)
+}
+
+// Stop kills the server with SIGKILL and waits for its end. What it left stays,
+// its CA file among it. Stopping twice is fine.
+func (s *Server) Stop() {
+	if s.process != nil {
+		_ = s.process.Kill() // it may have ended
+		<-s.exited
+	}
+}
+
+// Restart starts a stopped server again, on its port and with its data, and
+// unseals it. One of a cluster may not know of a leader then: see WaitLeader.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	if s.forgets {
+		t.Fatal("a server with in-memory storage has nothing to start again with; use Options.Persistent")
+	}
+	s.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	err := s.run(ctx)
+	if err == nil {
+		err = s.unsealed(ctx)
+	}
+	if err != nil {
+		t.Fatalf("start the server again: %v\n%s", err, s.Log())
+	}
+}
+
+// Freeze stops the server in its tracks: the kernel goes on taking connections
+// for it, and nothing answers. Stop and Close end a frozen one too.
+func (s *Server) Freeze(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGSTOP)
+	stat := fmt.Sprintf("/proc/%d/stat", s.process.Pid)
+	err := poll(t.Context(), func() bool {
+		data, err := os.ReadFile(stat)
+		return err != nil || bytes.Contains(data, []byte(") T "))
+	})
+	if err != nil {
+		t.Fatalf("freeze the server: %v", err)
+	}
+}
+
+// Thaw lets a frozen server go on.
+func (s *Server) Thaw(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGCONT)
+}
+
+func (s *Server) signal(t testing.TB, signal syscall.Signal) {
+	t.Helper()
+	if err := s.process.Signal(signal); err != nil {
+		t.Fatalf("%v to the server: %v", signal, err)
+	}
+}
+
+// Close stops the server and removes what it left.
+func (s *Server) Close() {
+	s.Stop()
+	_ = os.RemoveAll(s.dir) // temporary
+}
