@@ -10,7 +10,7 @@
 #   packages.sh package        what the tests of deb and rpm need
 set -euo pipefail
 
-# What is looked for, and the package that has it.
+# What is looked for, a program or files, and the package that has it.
 demo=(
 	gcc:gcc
 	pkg-config:pkg-config
@@ -33,6 +33,7 @@ test=(
 	setpriv:util-linux
 	ps:procps
 	/usr/lib/python3/dist-packages/dotenv/main.py:python3-dotenv
+	'/usr/lib/postgresql/*/bin/postgres:postgresql'
 )
 lint=(shellcheck:shellcheck)
 conformance=(
@@ -64,7 +65,7 @@ esac
 
 missing=()
 for w in "${wanted[@]}"; do
-	[[ -e ${w%%:*} ]] || command -v "${w%%:*}" >/dev/null || missing+=("${w#*:}")
+	compgen -G "${w%%:*}" >/dev/null || command -v "${w%%:*}" >/dev/null || missing+=("${w#*:}")
 done
 ((${#missing[@]})) || exit 0
 
@@ -73,6 +74,14 @@ if ! command -v apt-get >/dev/null || ((EUID != 0)); then
 	exit 1
 fi
 echo "installing ${missing[*]}" >&2
+# Debian's PostgreSQL makes a database and runs it as soon as it is installed. The
+# tests have their own, and the host is to be left as it was.
+clusters=/etc/postgresql-common/createcluster.d
+if [[ " ${missing[*]} " == *' postgresql '* ]]; then
+	trap 'rm -f "$clusters/tests.conf"; rmdir --ignore-fail-on-non-empty -p "$clusters"' EXIT
+	mkdir -p "$clusters"
+	echo 'create_main_cluster = false' >"$clusters/tests.conf"
+fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq >&2
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -10,45 +10,32 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oci-secrets/oci-secrets/test/vaulttest/child"
 )
 
-// run starts the process and waits until it listens. The kernel kills it when
-// the thread that started it ends, so that thread waits for it, whatever becomes
-// of the test.
+// run starts the process and waits until it listens.
 func (s *Server) run(ctx context.Context) error {
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
+	defer func() { _ = log.Close() }()
 	cmd := exec.Command(s.binary, "server", "-config="+s.configFile())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = s.dir
 	cmd.Env = []string{"HOME=" + s.dir} // none of the test's VAULT_* variables
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started, exited := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer close(exited)
-		defer func() { _ = log.Close() }()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // killed by Stop
-		}
-	}()
-	if err := <-started; err != nil {
+	if s.process, err = child.Start(cmd); err != nil {
 		return err
 	}
-	s.process, s.exited = cmd.Process, exited
 	var last error
 	ended := false
 	err = poll(ctx, func() bool {
 		select {
-		case <-exited:
+		case <-s.process.Exited:
 			ended = true
 			return true
 		default:
@@ -78,8 +65,7 @@ func (s *Server) Log() string {
 // its CA file among it. Stopping twice is fine.
 func (s *Server) Stop() {
 	if s.process != nil {
-		_ = s.process.Kill() // it may have ended
-		<-s.exited
+		s.process.End()
 	}
 }
 

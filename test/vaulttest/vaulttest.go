@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/oci-secrets/oci-secrets/test/vaulttest/child"
 )
 
 // Options says what kind of server to start. The zero value is what most
@@ -50,8 +52,7 @@ type Server struct {
 	dir       string
 	forgets   bool // has nothing to start again with
 	alone     bool // is not one of a cluster
-	process   *os.Process
-	exited    chan struct{}
+	process   *child.Process
 }
 
 // Start starts a server for one test and stops it at the test's end.
