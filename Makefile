@@ -57,6 +57,8 @@ setup:
 	test/setup/packages.sh test
 	test/setup/runc.sh
 	test/setup/vault.sh
+	test/setup/vaultplugin.sh kubernetes
+	test/setup/vaultplugin.sh postgresql
 
 # Every test, against real runtimes, a real podman and a real Vault. As root.
 # What was true of those a while ago need not be true now: no cached results.

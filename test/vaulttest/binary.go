@@ -19,18 +19,28 @@ func Binary() (string, error) {
 		_, err := os.Stat(path)
 		return path, err
 	}
+	path, err := find("vault.sh")
+	if err != nil {
+		return "", fmt.Errorf("%w\nor set OCI_SECRETS_VAULT", err)
+	}
+	return path, nil
+}
+
+// find says where a script of test/setup builds a program, if it has.
+func find(script string, args ...string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	script := filepath.Join(root, "test", "setup", "vault.sh")
-	out, err := exec.Command(script, "--path").Output()
+	run := filepath.Join(root, "test", "setup", script)
+	out, err := exec.Command(run, append(args, "--path")...).Output()
 	if err != nil {
-		return "", fmt.Errorf("%s --path: %w", script, err)
+		return "", fmt.Errorf("%s --path: %w", run, err)
 	}
 	path := strings.TrimSpace(string(out))
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("this test needs a Vault server and there is none; build it with\n\ttest/setup/vault.sh\nor set OCI_SECRETS_VAULT: %w", err)
+		command := strings.Join(append([]string{"test/setup/" + script}, args...), " ")
+		return "", fmt.Errorf("this test needs a program of Vault and there is none: %w; build it with\n\t%s", err, command)
 	}
 	return path, nil
 }

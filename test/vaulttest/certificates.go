@@ -13,51 +13,106 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 )
+
+// CA makes certificates.
+type CA struct {
+	PEM string
+
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// NewCA makes a CA, for the clients that CertAuth lets in.
+func NewCA(t testing.TB) *CA {
+	t.Helper()
+	ca, err := newCA("vaulttest clients")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca
+}
+
+func newCA(name string) (*CA, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	root := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, root, root, &key.PublicKey, key)
+	if err != nil {
+		return nil, err
+	}
+	return &CA{encode("CERTIFICATE", der), root, key}, nil
+}
+
+// Client makes a client's certificate and key. With a negative ttl it has
+// expired.
+func (ca *CA) Client(t testing.TB, name string, ttl time.Duration) (certPEM, keyPEM string) {
+	t.Helper()
+	certPEM, keyPEM, err := ca.issue(&x509.Certificate{
+		Subject:  pkix.Name{CommonName: name},
+		NotAfter: time.Now().Add(ttl), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certPEM, keyPEM
+}
+
+// server makes the certificate and key of a server of this machine.
+func (ca *CA) server(name string) (certPEM, keyPEM string, err error) {
+	return ca.issue(&x509.Certificate{
+		Subject:  pkix.Name{CommonName: name},
+		NotAfter: ca.certificate.NotAfter, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+	})
+}
+
+func (ca *CA) issue(leaf *x509.Certificate) (certPEM, keyPEM string, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", err
+	}
+	if leaf.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62)); err != nil {
+		return "", "", err
+	}
+	leaf.NotBefore, leaf.KeyUsage = ca.certificate.NotBefore, x509.KeyUsageDigitalSignature
+	der, err := x509.CreateCertificate(rand.Reader, leaf, ca.certificate, &key.PublicKey, ca.key)
+	if err != nil {
+		return "", "", err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return "", "", err
+	}
+	return encode("CERTIFICATE", der), encode("PRIVATE KEY", keyDER), nil
+}
+
+func encode(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
 
 // WriteCertificates makes a CA, and a server certificate for 127.0.0.1 and
 // localhost, as PEM files in dir.
 func WriteCertificates(dir string) (ca, cert, key string, err error) {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	root, err := newCA("vaulttest CA")
 	if err != nil {
 		return "", "", "", err
 	}
-	serverKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return "", "", "", err
-	}
-	now := time.Now()
-	root := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "vaulttest CA"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "vaulttest server"},
-		NotBefore: root.NotBefore, NotAfter: root.NotAfter,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
-	}
-	rootDER, err := x509.CreateCertificate(rand.Reader, root, root, &caKey.PublicKey, caKey)
-	if err != nil {
-		return "", "", "", err
-	}
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, root, &serverKey.PublicKey, caKey)
-	if err != nil {
-		return "", "", "", err
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(serverKey)
+	certPEM, keyPEM, err := root.server("vaulttest server")
 	if err != nil {
 		return "", "", "", err
 	}
 	ca, cert, key = filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for _, f := range []struct {
-		path, kind string
-		der        []byte
-	}{{ca, "CERTIFICATE", rootDER}, {cert, "CERTIFICATE", leafDER}, {key, "PRIVATE KEY", keyDER}} {
-		data := pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.der})
-		if err := os.WriteFile(f.path, data, 0o600); err != nil {
+	for path, data := range map[string]string{ca: root.PEM, cert: certPEM, key: keyPEM} {
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
 			return "", "", "", err
 		}
 	}

@@ -105,7 +105,7 @@ func raftServer(dir, binary string, certs certificates) (*Server, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &Server{binary: binary, dir: dir}
+	s := &Server{binary: binary, dir: dir, plugins: filepath.Join(filepath.Dir(dir), "plugins")}
 	config, err := s.raft()
 	if err != nil {
 		return nil, err

@@ -27,7 +27,9 @@ func (s *Server) run(ctx context.Context) error {
 	cmd := exec.Command(s.binary, "server", "-config="+s.configFile())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = s.dir
-	cmd.Env = []string{"HOME=" + s.dir} // none of the test's VAULT_* variables
+	cmd.Env = []string{"HOME=" + s.dir, "TMPDIR=" + s.dir} // none of the test's VAULT_* variables
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	child.WithFamily(cmd.SysProcAttr) // plugins outlive a killed server
 	if s.process, err = child.Start(cmd); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -50,8 +51,9 @@ type Server struct {
 	binary    string
 	unsealKey string
 	dir       string
-	forgets   bool // has nothing to start again with
-	alone     bool // is not one of a cluster
+	plugins   string // directory
+	forgets   bool   // has nothing to start again with
+	alone     bool   // is not one of a cluster
 	process   *child.Process
 }
 
@@ -88,7 +90,7 @@ func launch(binary string, o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{binary: binary, dir: dir, forgets: !o.Persistent, alone: true}
+	s := &Server{binary: binary, dir: dir, plugins: filepath.Join(dir, "plugins"), forgets: !o.Persistent, alone: true}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("start %s: %w\n%s", binary, err, s.Log())
@@ -146,6 +148,10 @@ func (s *Server) configure(certs certificates, config map[string]any) error {
 		config["api_addr"] = s.Address
 		listener["cluster_address"] = strings.TrimPrefix(cluster, "https://")
 	}
+	if err := os.Mkdir(s.plugins, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	config["plugin_directory"] = s.plugins
 	config["disable_mlock"] = true
 	config["listener"] = map[string]any{"tcp": listener}
 	data, err := json.Marshal(config)
