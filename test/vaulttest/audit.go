@@ -85,9 +85,13 @@ func parseAudit(log []byte) ([]Call, error) {
 				MountType           string `json:"mount_type"`
 				RemotePort          int    `json:"remote_port"`
 			}
-			Auth     auditAuth
+			Auth struct { // the token's, and after a login that of the new one
+				DisplayName string `json:"display_name"`
+				Accessor    string
+				TokenType   string `json:"token_type"`
+				Policies    []string
+			}
 			Response struct {
-				Auth   auditAuth
 				Secret struct {
 					LeaseID string `json:"lease_id"`
 				}
@@ -113,17 +117,7 @@ func parseAudit(log []byte) ([]Call, error) {
 		}
 		c := &calls[at]
 		auth := entry.Auth
-		if entry.Response.Auth.Accessor != "" || entry.Response.Auth.DisplayName != "" {
-			auth = entry.Response.Auth
-		}
 		c.DisplayName, c.Accessor, c.TokenType, c.Policies = auth.DisplayName, auth.Accessor, auth.TokenType, auth.Policies
 		c.LeaseID, c.Error = entry.Response.Secret.LeaseID, entry.Error
 	}
-}
-
-type auditAuth struct {
-	DisplayName string `json:"display_name"`
-	Accessor    string
-	TokenType   string `json:"token_type"`
-	Policies    []string
 }

@@ -42,6 +42,9 @@ func TestKubernetes(t *testing.T) {
 			t.Errorf("%s: logged in", name)
 		}
 	}
+	if _, ok := r.good(r.JWT("shop", "web", "1", -time.Minute)); ok {
+		t.Error("an expired JWT is good")
+	}
 	if err := login(r.JWT("shop", "web", "2", time.Minute)); err != nil {
 		t.Error(err)
 	}
