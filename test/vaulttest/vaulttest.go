@@ -14,15 +14,12 @@ package vaulttest
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,28 +177,6 @@ func freePort() (port int, err error) {
 	return 0, err
 }
 
-// newClient is not of api.DefaultConfig: the developer's VAULT_* variables are
-// about another server.
-func newClient(address, caFile string) (*api.Client, error) {
-	roots := x509.NewCertPool()
-	if caFile != "" {
-		ca, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, err
-		}
-		roots.AppendCertsFromPEM(ca)
-	}
-	client, err := api.NewClient(&api.Config{Address: address, HttpClient: &http.Client{
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}},
-	}})
-	if err != nil {
-		return nil, err
-	}
-	client.ClearNamespace()
-	client.SetToken("")
-	return client, nil
-}
-
 // initialize makes the server one of its own, unsealed and active.
 func (s *Server) initialize(ctx context.Context) error {
 	init, err := s.Client.Sys().InitWithContext(ctx, &api.InitRequest{SecretShares: 1, SecretThreshold: 1})
@@ -242,16 +217,4 @@ func (s *Server) active(ctx context.Context) error {
 		health, err := s.Client.Sys().HealthWithContext(ctx)
 		return err == nil && !health.Sealed && !health.Standby
 	})
-}
-
-// poll calls f until it says yes.
-func poll(ctx context.Context, f func() bool) error {
-	for !f() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(5 * time.Millisecond): // between polls
-		}
-	}
-	return nil
 }
