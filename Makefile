@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/oci-secrets
 VAULT ?= yes
 
-.PHONY: build man install uninstall package demo test test-engines conformance bench fuzz lint setup setup-engines clean
+.PHONY: build man install uninstall package demo test test-engines conformance bench faults fuzz lint setup setup-engines clean
 .DELETE_ON_ERROR:
 
 # One static binary. The tag leaves the Markdown parser out of urfave/cli, whose
@@ -92,6 +92,12 @@ bench: build setup
 	test/setup/containerd.sh
 	OCI_SECRETS_TEST_REQUIRE=1 $(GO) test -C test/bench -count 1 -run TestTable -table
 	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_TEST_ENGINES=1 $(GO) test -C test/containerd -count 1 -run TestMany -table
+
+# Writes docs/faults.md from a run of every fault in every way of delivery.
+faults: build setup
+	@mkdir -p bin/faults
+	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_FAULTS=$(CURDIR)/bin/faults $(GO) test -count 1 -run TestFaults ./test/e2e ./test/podman
+	$(GO) run ./test/faults/document bin/faults >docs/faults.md
 
 # Each fuzz target for FUZZTIME.
 FUZZTIME ?= 60s

@@ -62,6 +62,12 @@ func TestTable(t *testing.T) {
 		func() { f.filter(t, f.asking, f.binary, "precreate", "--config", f.dict) }, func() { f.filter(t, f.asking, "cat") })
 	pair("hook, one secret from Vault over TLS (token given)", "one `curl` of the same read", "<= 1.3x", 100,
 		f.hook(t, "s0", nil), func() { f.curl(t) })
+	loggedIn, _ := f.loggedIn(t)
+	given := f.vault
+	f.vault = loggedIn
+	pair("hook, one secret from Vault over TLS (AppRole, login kept)", "one `curl` of the same read", "<= 1.3x", 100,
+		f.hook(t, "s0", nil), func() { f.curl(t) })
+	f.vault = given
 	var all []string
 	for i := range 100 {
 		all = append(all, "s"+strconv.Itoa(i))
@@ -70,6 +76,7 @@ func TestTable(t *testing.T) {
 		f.hook(t, strings.Join(all, " "), nil), f.hook(t, "s0", nil))
 
 	shimRows(t, rounds, line)
+	stormRow(t, rounds, line, f)
 	nriRow(t, line)
 
 	var peaks []int

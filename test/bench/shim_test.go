@@ -7,9 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/containerd/nri/pkg/api"
 	"golang.org/x/sys/unix"
@@ -65,43 +63,6 @@ func (x *through) create(t *testing.T, r *rig.Runtime, b *rig.Bundle) func() {
 	}
 }
 
-// many gives a function that runs n containers, eight at a time, each with a
-// config.json that is written for it.
-func (x *through) many(t *testing.T, r *rig.Runtime, like *rig.Bundle, n int) func() {
-	t.Helper()
-	const workers = 8
-	bundles := make([]*rig.Bundle, workers)
-	for i := range bundles {
-		b := rig.NewBundle(t, "", nil)
-		spec := *like.Spec
-		process := *spec.Process
-		process.Args = []string{rig.PayloadPath, "report"}
-		spec.Process = &process
-		b.Spec = &spec
-		b.Write(t)
-		x.text[b] = rig.ReadFile(t, filepath.Join(b.Dir, "config.json"))
-		bundles[i] = b
-	}
-	return func() {
-		t.Helper()
-		var wg sync.WaitGroup
-		numbers := make(chan int)
-		for _, b := range bundles {
-			wg.Go(func() {
-				for i := range numbers {
-					rig.WriteFile(t, filepath.Join(b.Dir, "config.json"), x.text[b], 0o644)
-					command(t, nil, r.Argv("run", "--bundle", b.Dir, b.ID+strconv.Itoa(i))...)
-				}
-			})
-		}
-		for i := range n {
-			numbers <- i
-		}
-		close(numbers)
-		wg.Wait()
-	}
-}
-
 // shimRows measures what it costs to have the shim between an engine and its
 // runtime.
 func shimRows(t *testing.T, rounds func(int) int, line func(...string)) {
@@ -126,10 +87,9 @@ func shimRows(t *testing.T, rounds func(int) int, line func(...string)) {
 	command(t, nil, x.runc.Argv("delete", "--force", x.asking.ID)...)
 
 	n := rounds(200)
-	with, without := x.many(t, x.shim, x.asking, n), x.many(t, x.runc, x.silent, n)
+	with, without := many(t, x.shim, x.asking, n), many(t, x.runc, x.silent, n)
 	a, b := alternate(rounds(3), with, without)
-	rate := func(d time.Duration) string { return fmt.Sprintf("%.0f/s", float64(n)/d.Seconds()) }
-	line(fmt.Sprintf("%d containers, 8 at a time: shim, one dict secret", n), "`runc`, without secrets", rate(a), rate(b), fmt.Sprintf("%.2fx", float64(b)/float64(a)), ">= 0.9x")
+	line(fmt.Sprintf("%d containers, 8 at a time: shim, one dict secret", n), "`runc`, without secrets", rate(n, a), rate(n, b), fmt.Sprintf("%.2fx", float64(b)/float64(a)), ">= 0.9x")
 }
 
 // nriRow measures the plugin's answer to an engine, without the way there: what
