@@ -55,6 +55,15 @@ func (s *Source) read(ctx context.Context, o *opening, p string, version int) (*
 	if err != nil {
 		return nil, err
 	}
+	secret, err := s.understand(o, at, p, version, a)
+	if err != nil && o.doubtful(a.status) {
+		err = doubted{err, a.status, strings.Contains(a.messages(), "invalid token")}
+	}
+	return secret, err
+}
+
+// understand gives the secret of an answer to a read, or says what it was instead.
+func (s *Source) understand(o *opening, at, p string, version int, a answer) (*resolver.Secret, error) {
 	switch a.status {
 	case http.StatusOK:
 		return s.secret(at, o.kv, a)
@@ -64,7 +73,7 @@ func (s *Source) read(ctx context.Context, o *opening, p string, version int) (*
 		if strings.Contains(a.messages(), "invalid token") {
 			return nil, s.invalidToken("read " + at)
 		}
-		return nil, s.fault(fault.Refused, s.policyHint(o.kv, p), "read %s: the token's policies do not allow it (HTTP 403)", at)
+		return nil, s.fault(fault.Refused, s.policyHint(o.kv, p), "read %s: the token's policies do not allow it (HTTP 403)", at).Because(fault.Denied)
 	}
 	return nil, s.fault(fault.Refused, "", "read %s: %s", at, a.seen())
 }
@@ -156,9 +165,9 @@ func (s *Source) strange(what string, a answer) error {
 		"%s: the answer is not Vault's: HTTP %d, %s, %d bytes", what, a.status, a.media, len(a.body))
 }
 
-func (s *Source) invalidToken(what string) error {
+func (s *Source) invalidToken(what string) *fault.Error {
 	return s.fault(fault.Refused, "get a new token; an expired or revoked one looks the same as a mistyped one",
-		"%s: the token is not valid (HTTP 403)", what)
+		"%s: the token is not valid (HTTP 403)", what).Because(fault.Denied)
 }
 
 // policyHint is the policy that reading p below the mount takes.

@@ -23,13 +23,17 @@ import (
 type method struct {
 	check func(Auth) error                              // what it needs, of the settings alone
 	logIn func(*Source, context.Context) (grant, error) // asks the server, where it must
+
+	// identity gives what decides whose token it is besides the settings, such as
+	// a hash of the workload's own token; nil for nothing. It asks no server.
+	identity func(*Source, context.Context) (string, error)
 }
 
 // methods are the ways to log in, by their names in the settings.
 var methods = map[string]method{
-	"token":      {checkToken, (*Source).givenToken},
-	"token_file": {checkTokenFile, (*Source).givenToken},
-	"approle":    {checkAppRole, (*Source).appRole},
+	"token":      {check: checkToken, logIn: (*Source).givenToken},
+	"token_file": {check: checkTokenFile, logIn: (*Source).givenToken},
+	"approle":    {check: checkAppRole, logIn: (*Source).appRole},
 }
 
 // grant is what a login gave.

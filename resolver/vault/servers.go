@@ -93,6 +93,17 @@ func (s *servers) first() (*api.Client, *url.URL) {
 	return s.clients[s.current], s.addresses[s.current]
 }
 
+// prefer makes the address the one that is asked first, if it is one of ours.
+func (s *servers) prefer(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, a := range s.addresses {
+		if a.String() == address {
+			s.current = i
+		}
+	}
+}
+
 // String is the address that is asked, as errors show it.
 func (s *servers) String() string {
 	s.mu.Lock()

@@ -4,63 +4,172 @@ package vault
 
 import (
 	"context"
+	"net/http"
 	"sync"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
-// session is the one login of a Source, and what it learnt of the mount.
+// session is what a Source has of its login, and what it learnt of the mount.
 type session struct {
-	mu   sync.Mutex
-	open *opening // nil until the first Get, and after an attempt that was cut short
+	hostMu sync.Mutex
+	host   *host  // nil before it is needed, and where there is none
+	key    string // of the token there
+
+	mu      sync.Mutex
+	login   *step[*kept] // nil until it is needed, and where it has to be done again
+	mount   *step[mount]
+	name    string // of the token, for Session
+	refused *kept  // the token that the server did not want
+	dead    bool   // it said that it does not know it
+	again   bool   // there was a second login: there is no third
+	ask     bool   // what the host remembers of the mount was doubted
 }
 
-// opening is a login under way or done. Its fields are set before done closes.
-type opening struct {
-	done chan struct{}
-	kv   int // version of the engine: 1 or 2
-	err  error
+// step is something that one goroutine does and the others wait for. Its fields
+// are set before done closes.
+type step[T any] struct {
+	done  chan struct{}
+	value T
+	err   error
 }
 
-// login logs in. The first caller does the work and the
-// others wait for it. A refusal is final for the Source, or every one of a
-// hundred names would try a bad secret id again; only an attempt that ended
-// with its caller's own context is taken up anew.
-func (s *Source) login(ctx context.Context) (*opening, error) {
+// once does what at's step is for, or waits for who does. A refusal is final for
+// the Source, or every one of a hundred names would try a bad secret id again;
+// only an attempt that ended with its caller's own context is taken up anew.
+func once[T any](ctx context.Context, s *Source, at **step[T], do func() (T, error)) (*step[T], error) {
 	s.session.mu.Lock()
-	o := s.session.open
-	if o == nil {
-		o = &opening{done: make(chan struct{})}
-		s.session.open = o
+	if st := *at; st != nil {
 		s.session.mu.Unlock()
-		s.begin(ctx, o)
-		if o.err != nil && ctx.Err() != nil {
-			s.session.mu.Lock()
-			s.session.open = nil
-			s.session.mu.Unlock()
+		select {
+		case <-st.done:
+			return st, st.err
+		case <-ctx.Done():
+			return nil, s.fault(fault.Unreachable, "", "gave up waiting for the login")
 		}
-		close(o.done)
-		return o, o.err
 	}
+	st := &step[T]{done: make(chan struct{})}
+	*at = st
 	s.session.mu.Unlock()
-	select {
-	case <-o.done:
-		return o, o.err
-	case <-ctx.Done():
-		return nil, s.fault(fault.Unreachable, "", "gave up waiting for the login")
+	st.value, st.err = do()
+	if st.err != nil && ctx.Err() != nil {
+		s.session.mu.Lock()
+		if *at == st {
+			*at = nil
+		}
+		s.session.mu.Unlock()
+	}
+	close(st.done)
+	return st, st.err
+}
+
+// opening is a Source that is logged in. Only [Source.open] asks for the mount.
+type opening struct {
+	kv    int // version of the engine: 1 or 2
+	login *step[*kept]
+	mount *step[mount]
+	last  bool // there is no other login to try
+}
+
+// login logs in, or finds that somebody has.
+func (s *Source) login(ctx context.Context) (*opening, error) {
+	st, err := once(ctx, s, &s.session.login, func() (*kept, error) { return s.begin(ctx) })
+	if err == nil && (st.value.due() || !st.value.usable()) {
+		// It is a while ago.
+		s.drop(st)
+		st, err = once(ctx, s, &s.session.login, func() (*kept, error) { return s.begin(ctx) })
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	return &opening{login: st, last: st.value.own || s.session.again || s.config.Session != ""}, nil
+}
+
+func (s *Source) begin(ctx context.Context) (*kept, error) {
+	defer resolver.RecordOf(ctx).Phase("login")()
+	if err := s.servers.connect(s.config); err != nil {
+		return nil, err
+	}
+	if known := s.known(ctx); known.Address != "" {
+		s.servers.prefer(known.Address)
+	}
+	s.session.mu.Lock()
+	refused, dead := s.session.refused, s.session.dead
+	s.session.mu.Unlock()
+	k, err := s.token(ctx, refused, dead)
+	if err != nil {
+		return nil, err
+	}
+	s.servers.setToken(k.token)
+	name := s.sessionOf(ctx, k)
+	s.session.mu.Lock()
+	s.session.name = name
+	s.session.mu.Unlock()
+	return k, nil
+}
+
+// open logs in and finds out what is mounted.
+func (s *Source) open(ctx context.Context) (*opening, error) {
+	for {
+		o, err := s.login(ctx)
+		if err != nil {
+			return nil, err
+		}
+		o.mount, err = once(ctx, s, &s.session.mount, func() (mount, error) { return s.mounted(ctx, o) })
+		if err == nil {
+			o.kv = o.mount.value.kv
+			return o, nil
+		}
+		if !denied(err) || o.last || o.mount == nil {
+			return nil, err
+		}
+		s.doubt(o, http.StatusForbidden, false)
 	}
 }
 
-func (s *Source) begin(ctx context.Context, o *opening) {
-	defer resolver.RecordOf(ctx).Phase("login")()
-	if o.err = s.servers.connect(s.config); o.err != nil {
-		return
+// doubtful reports whether an answer of that status may be due to what the host
+// remembered, and not to what was asked: another login, or another look at the
+// mount, could give another one.
+func (o *opening) doubtful(status int) bool {
+	remembered := o.mount != nil && o.mount.value.remembered
+	switch status {
+	case http.StatusForbidden:
+		return remembered || !o.last
+	case http.StatusNotFound, http.StatusBadRequest:
+		return remembered
 	}
-	var g grant
-	if g, o.err = s.logIn(ctx); o.err != nil {
-		return
+	return false
+}
+
+// doubted is the error of a read whose answer is [opening.doubtful]: what it is
+// if that was due to nothing but what was asked, and why it may not be.
+type doubted struct {
+	error
+	status int
+	dead   bool // the server does not know the token
+}
+
+// doubt takes back what o was opened with, so that the next one to ask finds out
+// anew. Of several with the same doubt only the first has an effect.
+func (s *Source) doubt(o *opening, status int, dead bool) {
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	if status == http.StatusForbidden && !o.last && s.session.login == o.login {
+		s.session.login, s.session.refused, s.session.dead, s.session.again = nil, o.login.value, dead, true
 	}
-	s.servers.setToken(g.token)
-	o.kv, o.err = s.engine(ctx)
+	if s.session.mount == o.mount {
+		s.session.mount, s.session.ask = nil, true
+	}
+}
+
+// drop makes the next one to ask take the login up anew.
+func (s *Source) drop(login *step[*kept]) {
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	if s.session.login == login {
+		s.session.login = nil
+	}
 }

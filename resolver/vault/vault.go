@@ -29,6 +29,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"path"
 	"regexp"
 	"strings"
@@ -52,6 +53,8 @@ type Config struct {
 	Namespace string   // Vault Enterprise and OpenBao; empty for none
 	Dynamic   []string // paths, with their mounts, below which names lead to answers that may be leased
 	StateDir  string   // where the host's containers share a login; empty for no sharing
+	Session   string   // the token that [Source.Session] named, and no login ever; empty for a login
+	Fresh     bool     // ask also what was refused a moment ago: somebody waits for what is so now
 	Auth      Auth
 }
 
@@ -99,7 +102,11 @@ func New(config Config, c resolver.Container) (*Source, error) {
 	if config.Auth.Mount == "" {
 		config.Auth.Mount = config.Auth.Method
 	}
-	if err := config.Auth.check(); err != nil {
+	if config.Session != "" {
+		if !sessionName.MatchString(config.Session) {
+			return nil, settings("vault: not the name of a kept login")
+		}
+	} else if err := config.Auth.check(); err != nil {
 		return nil, err
 	}
 	for _, p := range []struct{ what, path string }{
@@ -134,11 +141,33 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
 		defer cancel()
 	}
-	v, err := s.login(ctx)
-	if err != nil {
-		return nil, err
+	p := path.Join(s.config.Prefix, name)
+	var before *opening // with which the answer was doubted
+	var doubt doubted
+	for { // at most once more for the login, and once for the mount
+		if err := s.refusedRead(ctx, s.config.Mount, p); err != nil {
+			return nil, err
+		}
+		o, err := s.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if before != nil && before.login == o.login && before.kv == o.kv {
+			s.settle(ctx, doubt.error, o.last, s.config.Mount, p)
+			return nil, doubt.error
+		}
+		secret, err := s.read(ctx, o, p, version)
+		if errors.As(err, &doubt) {
+			s.doubt(o, doubt.status, doubt.dead)
+			before = o
+			continue
+		}
+		s.settle(ctx, err, o.last, s.config.Mount, p)
+		if err == nil {
+			s.learn(ctx, o.kv)
+		}
+		return secret, err
 	}
-	return s.read(ctx, v, path.Join(s.config.Prefix, name), version)
 }
 
 var plainParts = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)

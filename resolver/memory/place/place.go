@@ -11,6 +11,7 @@ import "strconv"
 const (
 	Execs  = "exec"   // what containers got, for exec: package keep
 	Leases = "leases" // what was leased for them: package lease
+	Vault  = "vault"  // tokens, and what is known of a Vault: package vault
 )
 
 // Exec is the file with what a container got.
