@@ -72,7 +72,7 @@ func explain(c *cli.Context) error {
 		return err
 	}
 	start.LockMemory()
-	asked, env, err := subject(c)
+	asked, doc, err := subject(c)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func explain(c *cli.Context) error {
 	if c.Bool("offline") {
 		e.Requests, err = plan(c, asked)
 	} else {
-		e.Variables, err = variables(c, asked, env)
+		e.Variables, err = variables(c, asked, doc)
 	}
 	if err != nil {
 		return err
@@ -97,9 +97,9 @@ func explain(c *cli.Context) error {
 	return e.table(c.App.Writer)
 }
 
-// subject is what is to be explained: what is asked for, and the environment
-// that the container has without secrets.
-func subject(c *cli.Context) (asked spec.Asked, env []string, err error) {
+// subject is what is to be explained: what is asked for, and by which container,
+// nil for none.
+func subject(c *cli.Context) (asked spec.Asked, doc *spec.Doc, err error) {
 	bundle, pairs := c.String("bundle"), c.StringSlice("annotation")
 	if (bundle == "") == (len(pairs) == 0) {
 		return spec.Asked{}, nil, report.Usage("explain takes either --bundle or --annotation")
@@ -109,13 +109,8 @@ func subject(c *cli.Context) (asked spec.Asked, env []string, err error) {
 		if err != nil {
 			return spec.Asked{}, nil, err
 		}
-		if asked, err = start.Asked(annotations); err != nil || asked.None() {
-			return asked, nil, err
-		}
-		if env, err = doc.Env(); err != nil {
-			return spec.Asked{}, nil, fmt.Errorf("the config.json of %s: %w", bundle, err)
-		}
-		return asked, env, nil
+		asked, err = start.Asked(annotations)
+		return asked, doc, err
 	}
 	annotations := map[string]string{}
 	for _, p := range pairs {
@@ -133,11 +128,20 @@ func subject(c *cli.Context) (asked spec.Asked, env []string, err error) {
 }
 
 // variables resolves what is asked for and keeps all but the values.
-func variables(c *cli.Context, asked spec.Asked, env []string) ([]explained, error) {
+func variables(c *cli.Context, asked spec.Asked, doc *spec.Doc) ([]explained, error) {
 	if asked.None() {
 		return nil, nil
 	}
-	vars, err := newStart(c).Resolve(c.Context, resolver.Container{}, asked)
+	var container resolver.Container
+	var env []string
+	if doc != nil {
+		var err error
+		if env, err = doc.Env(); err != nil {
+			return nil, fmt.Errorf("the config.json of %s: %w", c.String("bundle"), err)
+		}
+		container.Spec = func() (*spec.Doc, error) { return doc, nil }
+	}
+	vars, err := newStart(c).Resolve(c.Context, container, asked)
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,10 @@ func ownerOK(owner, euid uint32, inUserNS func() bool) bool {
 	return owner == 0 || owner == euid || owner == overflowUID && inUserNS()
 }
 
+// Trusts reports whether what this user owns counts as root's or as the user's
+// own.
+func Trusts(owner uint32) bool { return ownerOK(owner, uint32(os.Geteuid()), inUserNS) }
+
 // who names those that the bits let in.
 func who(bits fs.FileMode) string {
 	var can []string

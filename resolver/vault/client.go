@@ -100,10 +100,14 @@ func newTransport(c Config, address *url.URL) (*http.Transport, error) {
 			return nil, settings("vault: the system's certificates: %s", clean(err.Error()))
 		}
 	}
+	certificates, err := clientCertificates(c.Auth, address)
+	if err != nil {
+		return nil, err
+	}
 	return &http.Transport{
 		Proxy:                  nil, // said, because http.DefaultTransport's is the environment's
 		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates},
 		TLSHandshakeTimeout:    5 * time.Second,
 		IdleConnTimeout:        30 * time.Second,
 		ForceAttemptHTTP2:      true,        // or a TLS configuration of one's own turns it off

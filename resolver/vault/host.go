@@ -18,7 +18,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
-	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
+	folders "github.com/oci-secrets/oci-secrets/resolver/memory/place"
 )
 
 // host is the folder of the state directory where what one Source learnt serves
@@ -64,17 +64,17 @@ func openHost(dir string) (h *host, why string, err error) {
 
 // makeFolder makes the folder, and says why there is none.
 func makeFolder(root *os.Root) (why string) {
-	if err := root.Mkdir(place.Vault, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := root.Mkdir(folders.Vault, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return clean(err.Error())
 	}
-	if info, err := root.Lstat(place.Vault); err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 || !ours(info) {
-		return fmt.Sprintf("%s/%s is not a directory that is ours alone", root.Name(), place.Vault)
+	if info, err := root.Lstat(folders.Vault); err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 || !isOurs(info) {
+		return fmt.Sprintf("%s/%s is not a directory that is ours alone", root.Name(), folders.Vault)
 	}
 	return ""
 }
 
-// ours reports whether a file belongs to the user that we are.
-func ours(info fs.FileInfo) bool { return int(info.Sys().(*syscall.Stat_t).Uid) == os.Geteuid() }
+// isOurs reports whether a file belongs to the user that we are.
+func isOurs(info fs.FileInfo) bool { return int(info.Sys().(*syscall.Stat_t).Uid) == os.Geteuid() }
 
 // check refuses a file that another user could have written or could read.
 func (h *host) check(f *os.File) error {
@@ -84,7 +84,7 @@ func (h *host) check(f *os.File) error {
 		return err
 	case !info.Mode().IsRegular():
 		return errors.New("it is not a regular file")
-	case !ours(info):
+	case !isOurs(info):
 		return fmt.Errorf("it belongs to uid %d", info.Sys().(*syscall.Stat_t).Uid)
 	case info.Mode().Perm() != 0o600:
 		return fmt.Errorf("it has mode %04o, and must have 0600", info.Mode().Perm())
@@ -144,7 +144,7 @@ func (h *host) remove(name string) { _ = h.root.Remove(file(name)) } // it may n
 
 // names lists the files, up to a bound that no host reaches.
 func (h *host) names() []string {
-	dir, err := h.root.Open(place.Vault)
+	dir, err := h.root.Open(folders.Vault)
 	if err != nil {
 		return nil
 	}
@@ -168,7 +168,7 @@ func (h *host) lock(ctx context.Context, name string) (unlock func(), err error)
 		case <-ctx.Done():
 			// The wait cannot be called off; what it gets is given back.
 			go func() {
-				<-got // an error changes nothing
+				_ = <-got // an error changes nothing
 				_ = f.Close()
 			}()
 			return nil, ctx.Err()
@@ -225,7 +225,7 @@ func retried(f func() error) error {
 
 // leased reports whether a container has something that ends with a token.
 func (h *host) leased() bool {
-	dir, err := h.root.Open(place.Leases)
+	dir, err := h.root.Open(folders.Leases)
 	if err != nil {
 		return false
 	}
@@ -234,7 +234,7 @@ func (h *host) leased() bool {
 	return len(names) > 0
 }
 
-func file(name string) string { return place.Vault + "/" + name }
+func file(name string) string { return folders.Vault + "/" + name }
 
 // now is the time since the host was booted. What is kept does not outlive a
 // boot, and no one sets this clock.

@@ -21,19 +21,19 @@ import (
 
 // method is one way to log in.
 type method struct {
+	uses  []string                                      // the settings that say something to it, of those that are not every method's
 	check func(Auth) error                              // what it needs, of the settings alone
 	logIn func(*Source, context.Context) (grant, error) // asks the server, where it must
-
-	// identity gives what decides whose token it is besides the settings, such as
-	// a hash of the workload's own token; nil for nothing. It asks no server.
-	identity func(*Source, context.Context) (string, error)
 }
 
 // methods are the ways to log in, by their names in the settings.
 var methods = map[string]method{
-	"token":      {check: checkToken, logIn: (*Source).givenToken},
-	"token_file": {check: checkTokenFile, logIn: (*Source).givenToken},
-	"approle":    {check: checkAppRole, logIn: (*Source).appRole},
+	"token":      {[]string{"token"}, checkToken, (*Source).givenToken},
+	"token_file": {[]string{"token_file"}, checkTokenFile, (*Source).givenToken},
+	"approle":    {[]string{"mount", "role_id", "role_id_file", "secret_id_file", "wrapped_secret_id_file"}, checkAppRole, (*Source).appRole},
+	"jwt":        {[]string{"mount", "role", "jwt_file", "as_workload"}, checkJWT, (*Source).jwt},
+	"kubernetes": {[]string{"mount", "role", "jwt_file", "as_workload"}, checkJWT, (*Source).jwt},
+	"cert":       {[]string{"mount", "role", "client_cert", "client_key"}, checkCert, (*Source).cert},
 }
 
 // grant is what a login gave.
@@ -43,13 +43,58 @@ type grant struct {
 	renewable bool
 }
 
-// check refuses what the method of the settings cannot work with.
+// check refuses what the method of the settings cannot work with, and what it
+// would leave unused: somebody wrote that for the sake of security.
 func (a Auth) check() error {
 	m, ok := methods[a.Method]
 	if !ok {
 		return settings("vault: auth method %q: it is one of %s", a.Method, strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
 	}
+	for _, key := range a.keys() {
+		if !slices.Contains(m.uses, key) {
+			return fault.New(fault.Settings, "take "+key+" away, or set method to "+whose(key),
+				"vault: auth method %s does not use %s", a.Method, key)
+		}
+	}
 	return m.check(a)
+}
+
+// keys are the settings that are there, of those that not every method uses.
+func (a Auth) keys() []string {
+	var keys []string
+	for _, k := range []struct {
+		name string
+		set  bool
+	}{
+		{"mount", a.Mount != ""},
+		{"role", a.Role != ""},
+		{"token", a.Token.Reveal() != ""},
+		{"token_file", a.TokenFile != ""},
+		{"role_id", a.RoleID != ""},
+		{"role_id_file", a.RoleIDFile != ""},
+		{"secret_id_file", a.SecretIDFile != ""},
+		{"wrapped_secret_id_file", a.WrappedSecretIDFile != ""},
+		{"jwt_file", a.JWTFile != ""},
+		{"as_workload", a.AsWorkload},
+		{"client_cert", a.ClientCert != ""},
+		{"client_key", a.ClientKey != ""},
+	} {
+		if k.set {
+			keys = append(keys, k.name)
+		}
+	}
+	return keys
+}
+
+// whose are the methods that use a setting.
+func whose(key string) string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(methods)) {
+		if slices.Contains(methods[name].uses, key) {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " or ")
 }
 
 // logIn logs in by the method of the settings.
@@ -80,18 +125,15 @@ func (s *Source) givenToken(context.Context) (grant, error) {
 			return grant{}, err
 		}
 	}
-	// A token goes into a header as it is.
-	if strings.ContainsFunc(token, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' }) {
+	if !isToken(token) {
 		return grant{}, settings("vault: the token has characters that no token has")
 	}
 	return grant{token: resolver.NewValue(token)}, nil
 }
 
-func checkAppRole(a Auth) error {
-	if (a.RoleID == "") == (a.RoleIDFile == "") {
-		return settings("vault: auth method approle needs one of role_id and role_id_file")
-	}
-	return nil
+// isToken reports whether token can go into a header as it is.
+func isToken(token string) bool {
+	return !strings.ContainsFunc(token, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' })
 }
 
 // credential reads a private file that holds one line.
@@ -116,25 +158,8 @@ func unreadable(what string, err error) error {
 	return fault.New(class, strings.Join(fault.Hints(err), "; "), "vault: %s: %s", what, clean(err.Error()))
 }
 
-func (s *Source) appRole(ctx context.Context) (grant, error) {
-	c := s.config.Auth
-	login := map[string]string{"role_id": c.RoleID}
-	var err error
-	if c.RoleIDFile != "" {
-		if login["role_id"], err = credential("role_id_file", c.RoleIDFile); err != nil {
-			return grant{}, err
-		}
-	}
-	if c.SecretIDFile != "" {
-		if login["secret_id"], err = credential("secret_id_file", c.SecretIDFile); err != nil {
-			return grant{}, err
-		}
-	}
-	return s.authenticate(ctx, "AppRole", login, "check role_id, secret_id_file and the mount of the auth method")
-}
-
 // authenticate sends a login to the auth method. Nothing of fields is repeated
-// in an error.
+// in an error, but for the name of the role.
 func (s *Source) authenticate(ctx context.Context, name string, fields map[string]string, hint string) (grant, error) {
 	at := "auth/" + s.config.Auth.Mount + "/login"
 	body, err := json.Marshal(fields)
@@ -142,13 +167,22 @@ func (s *Source) authenticate(ctx context.Context, name string, fields map[strin
 		return grant{}, settings("vault: %s login: %s", name, clean(err.Error()))
 	}
 	resolver.RecordOf(ctx).Count("vault_logins")
-	a, err := s.ask(ctx, name+" login at "+at, slices.Collect(maps.Values(fields)), func(ctx context.Context, c *api.Client) (*api.Response, error) {
+	var hidden []string
+	for key, value := range fields {
+		if key != "role" && key != "name" {
+			hidden = append(hidden, value)
+		}
+	}
+	a, err := s.ask(ctx, name+" login at "+at, hidden, func(ctx context.Context, c *api.Client) (*api.Response, error) {
 		return c.Logical().WriteRawWithContext(ctx, at, body)
 	})
 	if err != nil {
 		return grant{}, err
 	}
 	if a.status != http.StatusOK {
+		if clock := clockHint(a.messages()); clock != "" {
+			hint = clock
+		}
 		return grant{}, s.fault(fault.Refused, hint, "%s login at %s was refused: %s", name, at, a.seen())
 	}
 	var got struct {

@@ -47,10 +47,10 @@ func TestNew(t *testing.T) {
 		"method":            {func(c *vault.Config) { c.Auth.Method = "userpass" }, "userpass"},
 		"no method":         {func(c *vault.Config) { c.Auth.Method = "" }, "auth method"},
 		"no token":          {func(c *vault.Config) { c.Auth.Token = resolver.Value{} }, "needs a token"},
-		"no token file":     {func(c *vault.Config) { c.Auth.Method = "token_file" }, "needs token_file"},
-		"no role":           {func(c *vault.Config) { c.Auth.Method = "approle" }, "one of role_id"},
+		"no token file":     {func(c *vault.Config) { c.Auth = vault.Auth{Method: "token_file"} }, "needs token_file"},
+		"no role":           {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle"} }, "one of role_id"},
 		"two roles":         {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle", RoleID: "a", RoleIDFile: "b"} }, "one of role_id"},
-		"auth mount leaves": {func(c *vault.Config) { c.Auth.Mount = "../sys" }, "auth mount"},
+		"auth mount leaves": {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle", RoleID: "x", Mount: "../sys"} }, "auth mount"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := good

@@ -106,7 +106,7 @@ func (s *Source) keeps(ctx context.Context) (*host, string) {
 	if err != nil || h == nil || s.config.Auth.given() || s.config.Session != "" {
 		return nil, ""
 	}
-	key, err := s.key(ctx)
+	key, err := s.key()
 	if err != nil {
 		return nil, ""
 	}

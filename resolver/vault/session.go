@@ -15,11 +15,12 @@ import (
 type session struct {
 	hostMu sync.Mutex
 	host   *host  // nil before it is needed, and where there is none
-	key    string // of the token there
+	key    string // of the token there; "" before it is needed
 
 	mu      sync.Mutex
 	login   *step[*kept] // nil until it is needed, and where it has to be done again
 	mount   *step[mount]
+	opened  *opening
 	name    string // of the token, for Session
 	refused *kept  // the token that the server did not want
 	dead    bool   // it said that it does not know it
@@ -120,14 +121,24 @@ func (s *Source) open(ctx context.Context) (*opening, error) {
 		}
 		o.mount, err = once(ctx, s, &s.session.mount, func() (mount, error) { return s.mounted(ctx, o) })
 		if err == nil {
-			o.kv = o.mount.value.kv
-			return o, nil
+			return s.opened(o), nil
 		}
 		if !denied(err) || o.last || o.mount == nil {
 			return nil, err
 		}
 		s.doubt(o, http.StatusForbidden, false)
 	}
+}
+
+// opened gives o, or the one that is the same: what was read with it counts.
+func (s *Source) opened(o *opening) *opening {
+	o.kv = o.mount.value.kv
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	if last := s.session.opened; last == nil || *last != *o {
+		s.session.opened = o
+	}
+	return s.session.opened
 }
 
 // doubtful reports whether an answer of that status may be due to what the host
@@ -160,7 +171,7 @@ func (s *Source) doubt(o *opening, status int, dead bool) {
 	if status == http.StatusForbidden && !o.last && s.session.login == o.login {
 		s.session.login, s.session.refused, s.session.dead, s.session.again = nil, o.login.value, dead, true
 	}
-	if s.session.mount == o.mount {
+	if o.mount != nil && s.session.mount == o.mount {
 		s.session.mount, s.session.ask = nil, true
 	}
 }

@@ -53,11 +53,8 @@ type tokenHome struct {
 }
 
 func (r *tokenRecord) valid() bool {
-	return r.Token != "" && !strings.ContainsFunc(r.Token, isUnfit) && r.TTL >= 0 && r.Obtained > 0 && (r.TTL == 0) == (r.Expires == 0)
+	return r.Token != "" && isToken(r.Token) && r.TTL >= 0 && r.Obtained > 0 && (r.TTL == 0) == (r.Expires == 0)
 }
-
-// isUnfit reports what no token has, and what would break a header.
-func isUnfit(r rune) bool { return r <= ' ' || r > '~' }
 
 func newKept(g grant, asked time.Duration) *kept {
 	k := &kept{token: g.token, ttl: g.ttl, renewable: g.renewable && g.ttl > 0, obtained: asked, own: true}
@@ -114,22 +111,36 @@ func digest(parts ...any) string {
 
 // key names what the login of these settings gives: all that decides whose token
 // it is, and no more, so that a changed setting is another key.
-func (s *Source) key(ctx context.Context) (string, error) {
+func (s *Source) key() (string, error) {
 	s.session.hostMu.Lock()
 	defer s.session.hostMu.Unlock()
 	if s.session.key != "" {
 		return s.session.key, nil
 	}
 	a := s.config.Auth
-	identity := ""
-	if of := methods[a.Method].identity; of != nil {
-		var err error
-		if identity, err = of(s, ctx); err != nil {
-			return "", err
-		}
+	identity, err := s.identity()
+	if err != nil {
+		return "", err
 	}
 	s.session.key = digest(s.config.home(), a.Mount, a.Role, a.RoleID, a.RoleIDFile, a.SecretIDFile, a.WrappedSecretIDFile, a.JWTFile, a.AsWorkload, identity)
 	return s.session.key, nil
+}
+
+// identity is what decides whose token it is besides the settings: a hash, as
+// it is a credential.
+func (s *Source) identity() (string, error) {
+	switch a := s.config.Auth; {
+	case a.AsWorkload:
+		w, err := s.workload()
+		if err != nil {
+			return "", err
+		}
+		return digest(w.token.Reveal()), nil
+	case a.WrappedSecretIDFile != "":
+		token, err := credential("wrapped_secret_id_file", a.WrappedSecretIDFile)
+		return digest(token), err
+	}
+	return "", nil
 }
 
 // token gives a kept token, or nil, and where it is good.
@@ -181,7 +192,7 @@ func (s *Source) token(ctx context.Context, refused *kept, dead bool) (*kept, er
 	if h == nil || s.config.Auth.given() {
 		return s.logInAlone(ctx)
 	}
-	key, err := s.key(ctx)
+	key, err := s.key()
 	if err != nil {
 		return nil, err
 	}
@@ -371,7 +382,7 @@ func (s *Source) sessionOf(ctx context.Context, k *kept) string {
 	if err != nil || h == nil || s.config.Auth.given() {
 		return ""
 	}
-	key, err := s.key(ctx)
+	key, err := s.key()
 	if err != nil {
 		return ""
 	}

@@ -48,7 +48,7 @@ const defaultDeadline = 10 * time.Second
 type Config struct {
 	Addresses []string // of one cluster: https URLs without user or query; http for loopback addresses
 	Mount     string   // of the KV engine; empty for "secret"
-	Prefix    string   // below the mount; names are looked up here and nowhere else
+	Prefix    string   // below the mount; names are looked up here and nowhere else; may have placeholders
 	CACert    string   // PEM file with the only roots to trust; empty for the system's
 	Namespace string   // Vault Enterprise and OpenBao; empty for none
 	Dynamic   []string // paths, with their mounts, below which names lead to answers that may be leased
@@ -84,6 +84,7 @@ type Source struct {
 	container resolver.Container
 	servers   servers
 	session   session
+	facts     facts
 }
 
 // New checks the settings and does nothing else: files are read and the server
@@ -99,9 +100,6 @@ func New(config Config, c resolver.Container) (*Source, error) {
 	}
 	config.Prefix = strings.Trim(config.Prefix, "/")
 	config.Auth.Mount = strings.Trim(config.Auth.Mount, "/")
-	if config.Auth.Mount == "" {
-		config.Auth.Mount = config.Auth.Method
-	}
 	if config.Session != "" {
 		if !sessionName.MatchString(config.Session) {
 			return nil, settings("vault: not the name of a kept login")
@@ -109,8 +107,17 @@ func New(config Config, c resolver.Container) (*Source, error) {
 	} else if err := config.Auth.check(); err != nil {
 		return nil, err
 	}
+	if config.Auth.Mount == "" {
+		config.Auth.Mount = config.Auth.Method
+	}
+	if config.Auth.WrappedSecretIDFile != "" && config.StateDir == "" {
+		return nil, fault.New(fault.Settings, "set state_dir to a directory on a tmpfs", "vault: wrapped_secret_id_file needs a state directory, to keep what is unwrapped once")
+	}
+	if err := config.checkPrefix(); err != nil {
+		return nil, err
+	}
 	for _, p := range []struct{ what, path string }{
-		{"mount", config.Mount}, {"prefix", config.Prefix}, {"auth mount", config.Auth.Mount},
+		{"mount", config.Mount}, {"auth mount", config.Auth.Mount},
 	} {
 		if p.path != "" && !plain(p.path) {
 			return nil, settings("vault: %s %q: parts are letters, digits, '.', '_' and '-', joined by '/'", p.what, p.path)
@@ -140,6 +147,9 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
 		defer cancel()
+	}
+	if err := s.expandPrefix(); err != nil {
+		return nil, err
 	}
 	p := path.Join(s.config.Prefix, name)
 	var before *opening // with which the answer was doubted

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/oci-secrets/oci-secrets/resolver/private"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// facts is what a Source found out of its container.
+type facts struct {
+	prefix   func() error // expands the prefix, once
+	once     sync.Once
+	workload func() (*workload, error) // finds it, once
+	found    sync.Once
+}
+
+// known are the placeholders of a prefix. None of them comes from what whoever
+// starts a container may write: one host serves many tenants.
+var known = map[string]func(*Source) (string, error){
+	"namespace": func(s *Source) (string, error) {
+		w, err := s.workload()
+		if err != nil {
+			return "", err
+		}
+		return w.namespace, nil
+	},
+	"service_account": func(s *Source) (string, error) {
+		w, err := s.workload()
+		if err != nil {
+			return "", err
+		}
+		return w.account, nil
+	},
+	"user": func(*Source) (string, error) { return userName(private.HostUID()) },
+	"host": func(*Source) (string, error) { return os.Hostname() },
+}
+
+var placeholder = regexp.MustCompile(`\{([^{}/]*)\}`)
+
+// checkPrefix refuses a prefix that is no path, and a placeholder that is not
+// known. A part of the path has at most one, or two tenants might share it:
+// what a-b and c make, a and b-c make too.
+func (c Config) checkPrefix() error {
+	if c.Prefix == "" {
+		return nil
+	}
+	for _, m := range placeholder.FindAllStringSubmatch(c.Prefix, -1) {
+		name := m[1]
+		if known[name] == nil {
+			return fault.New(fault.Settings, "the placeholders are {"+strings.Join(slices.Sorted(maps.Keys(known)), "}, {")+"}",
+				"vault: prefix %q: {%s} is not known", c.Prefix, clean(name))
+		}
+		if name == "namespace" || name == "service_account" {
+			if err := c.Auth.checkWorkload(); err != nil {
+				return err
+			}
+		}
+	}
+	for part := range strings.SplitSeq(c.Prefix, "/") {
+		if len(placeholder.FindAllString(part, 2)) > 1 {
+			return fault.New(fault.Settings, "put a / between them", "vault: prefix %q: a part of the path has two placeholders", c.Prefix)
+		}
+	}
+	if !plain(placeholder.ReplaceAllString(c.Prefix, "x")) {
+		return settings("vault: prefix %q: parts are letters, digits, '.', '_' and '-', joined by '/', and may have a {placeholder}", c.Prefix)
+	}
+	return nil
+}
+
+// expandPrefix puts facts in the place of placeholders, once: before that the
+// prefix is used for nothing.
+func (s *Source) expandPrefix() error {
+	s.facts.once.Do(func() {
+		prefix, err := s.expanded(s.config.Prefix)
+		if err == nil {
+			s.config.Prefix = prefix
+		}
+		s.facts.prefix = func() error { return err }
+	})
+	return s.facts.prefix()
+}
+
+func (s *Source) expanded(prefix string) (string, error) {
+	var failed error
+	prefix = placeholder.ReplaceAllStringFunc(prefix, func(p string) string {
+		fact, err := known[strings.Trim(p, "{}")](s)
+		switch {
+		case failed != nil:
+		case err != nil:
+			failed = because(err, "prefix: %s", p)
+		case strings.Contains(fact, "/") || !plain(fact):
+			failed = fault.New(fault.Refused, "", "vault: prefix: %s is %q here, which cannot be a part of a path", p, clean(fact))
+		}
+		return fact
+	})
+	if failed == nil && prefix != "" && !plain(prefix) {
+		failed = fault.New(fault.Refused, "", "vault: prefix: it is %q here, which is no path", clean(prefix))
+	}
+	return prefix, failed
+}
+
+// because says what for something was needed that failed. The class stays, and
+// Refused is that of an error without one.
+func because(err error, format string, args ...any) error {
+	class, ok := fault.ClassOf(err)
+	if !ok {
+		class = fault.Refused
+	}
+	format = "vault: " + format + " is not known: %s"
+	return fault.New(class, strings.Join(fault.Hints(err), "; "), format, append(args, clean(strings.TrimPrefix(err.Error(), "vault: ")))...)
+}
+
+// userName is the name of a user of the host. It is looked up in the file and
+// not through os/user, which believes $USER for a user who is not there.
+func userName(uid int) (string, error) {
+	return userIn("/etc/passwd", uid)
+}
+
+func userIn(file string, uid int) (string, error) {
+	if uid == 0 {
+		return "root", nil
+	}
+	if uid > 0 {
+		data, err := private.ReadTrusted(file)
+		if err != nil {
+			return "", err
+		}
+		for line := range strings.Lines(string(data)) {
+			if f := strings.Split(line, ":"); len(f) > 2 && f[2] == strconv.Itoa(uid) {
+				return f[0], nil
+			}
+		}
+	}
+	return "", fault.New(fault.Refused, "only the users in "+file+" have a name here", "uid %d, who runs the engine, is not in %s", uid, file)
+}

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// maxSecretID is what is made sure to fit before a secret id is unwrapped.
+const maxSecretID = 4096
+
+// wrappedSecretID gives the secret id that a wrapping token of the settings
+// stands for. The token works once and secret ids are for many starts, so the
+// first of them unwraps it and keeps the secret id in the state directory, for
+// as long as the host is up.
+func (s *Source) wrappedSecretID(ctx context.Context) (string, error) {
+	file := s.config.Auth.WrappedSecretIDFile
+	token, err := credential("wrapped_secret_id_file", file)
+	if err != nil {
+		return "", err
+	}
+	if !isToken(token) {
+		return "", settings("vault: wrapped_secret_id_file: %s has characters that no token has", file)
+	}
+	root, err := memory.Make(s.config.StateDir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = root.Close() }() // what was written is closed by itself
+	if err := root.Mkdir("vault", 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", unkept(err)
+	}
+	sum := sha256.Sum256([]byte(token))
+	name := "vault/" + hex.EncodeToString(sum[:]) + ".secret-id"
+	if id, err := keptSecretID(root, name); id != "" || err != nil {
+		return id, err
+	}
+	lock, err := root.OpenFile(name+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return "", unkept(err)
+	}
+	defer func() { _ = lock.Close() }() // only locked
+	if err := s.waitFor(ctx, lock); err != nil {
+		return "", err
+	}
+	if id, err := keptSecretID(root, name); id != "" || err != nil {
+		return id, err
+	}
+	if err := s.checkWrapped(ctx, token); err != nil {
+		return "", err
+	}
+	temp, err := reserve(root, name+".new")
+	if err != nil {
+		return "", unkept(err)
+	}
+	id, err := s.unwrap(ctx, token)
+	if err == nil {
+		if kept := keepSecretID(root, temp, name, id); kept != nil {
+			err = fault.New(fault.Delivery, "put a new wrapping token into wrapped_secret_id_file", "vault: the secret id was unwrapped and is lost: it cannot be kept: %s", clean(kept.Error()))
+		}
+	}
+	if err != nil {
+		_ = temp.Close()             // nothing in it counts
+		_ = root.Remove(temp.Name()) // it may have been renamed
+		return "", err
+	}
+	return id, nil
+}
+
+// waitFor locks a file. Who ends without unlocking it, unlocks it.
+func (s *Source) waitFor(ctx context.Context, f *os.File) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return s.fault(fault.Unreachable, "", "gave up waiting for another start that unwraps the secret id")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// checkWrapped refuses a token that is spent, and one that wraps something
+// else: who could write the file could have put any answer of Vault's there.
+func (s *Source) checkWrapped(ctx context.Context, token string) error {
+	body, err := json.Marshal(map[string]string{"token": token})
+	if err != nil {
+		return settings("vault: wrapped_secret_id_file: %s", clean(err.Error()))
+	}
+	const what = "look up the wrapping token"
+	a, err := s.ask(ctx, what, []string{token}, func(ctx context.Context, c *api.Client) (*api.Response, error) {
+		return c.Logical().WriteRawWithContext(ctx, "sys/wrapping/lookup", body)
+	})
+	if err != nil {
+		return err
+	}
+	if a.status != http.StatusOK {
+		return s.spent(a)
+	}
+	var got struct {
+		Data struct {
+			CreationPath string `json:"creation_path"`
+		}
+	}
+	if json.Unmarshal(a.body, &got) != nil || got.Data.CreationPath == "" {
+		return s.strange(what, a)
+	}
+	want := "auth/" + s.config.Auth.Mount + "/role/"
+	if !regexp.MustCompile("^" + regexp.QuoteMeta(want) + "[^/]+/secret-id$").MatchString(got.Data.CreationPath) {
+		return s.fault(fault.Refused, "find out who wrote wrapped_secret_id_file",
+			"the wrapping token in %s was made at %s, and not at %s<role>/secret-id", s.config.Auth.WrappedSecretIDFile, clean(got.Data.CreationPath), want)
+	}
+	return nil
+}
+
+// spent is the error of a wrapping token that does not work.
+func (s *Source) spent(a answer) error {
+	return s.fault(fault.Refused, "if nobody here used it, somebody else may have the secret id: revoke the secret ids of the role; then put a new wrapping token there",
+		"the wrapping token in %s was used already, or has expired: %s", s.config.Auth.WrappedSecretIDFile, a.seen())
+}
+
+// unwrap gives what the token wraps. It is sent again only while it is certain
+// that no server has acted on it.
+func (s *Source) unwrap(ctx context.Context, token string) (string, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	lost := false
+	a, err := s.ask(ctx, "unwrap the secret id", []string{token}, func(ctx context.Context, c *api.Client) (*api.Response, error) {
+		var sent atomic.Bool
+		r := c.NewRequest(http.MethodPost, "/v1/sys/wrapping/unwrap")
+		r.ClientToken = token
+		resp, err := c.RawRequestWithContext( //nolint:staticcheck // there is no other with a token of its own and no environment
+			httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}), r)
+		if sent.Load() && !certain(resp) {
+			lost = true
+			stop() // or it would be sent again
+		}
+		return resp, err
+	})
+	if lost {
+		return "", s.fault(fault.Unreachable, "the next start finds out; if it says that the token was used already, put a new wrapping token into wrapped_secret_id_file",
+			"the answer to unwrapping the secret id was lost, and the secret id may be with it")
+	}
+	if err != nil {
+		return "", err
+	}
+	if a.status != http.StatusOK {
+		return "", s.spent(a)
+	}
+	var got struct {
+		Data struct {
+			SecretID string `json:"secret_id"`
+		}
+	}
+	if json.Unmarshal(a.body, &got) != nil || got.Data.SecretID == "" || len(got.Data.SecretID) > maxSecretID {
+		return "", s.fault(fault.Refused, "", "what the wrapping token in %s wraps is no secret id", s.config.Auth.WrappedSecretIDFile)
+	}
+	return got.Data.SecretID, nil
+}
+
+// certain reports whether an answer says if the request was acted on: it was,
+// or the server is one that does not act (sealed, standby, throttled). Any other
+// error of a server, or of a proxy before it, leaves that open.
+func certain(r *api.Response) bool {
+	return r != nil && r.Response != nil && (r.StatusCode < 500 || r.StatusCode == http.StatusNotImplemented || r.StatusCode == http.StatusServiceUnavailable)
+}
+
+// reserve makes a file that is large enough before there is something to lose.
+func reserve(root *os.Root, name string) (*os.File, error) {
+	// What a start left that was killed has nothing that counts.
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Write(make([]byte, maxSecretID)); err != nil {
+		_ = f.Close()         // nothing in it counts
+		_ = root.Remove(name) // it is in nobody's way
+		return nil, err
+	}
+	return f, nil
+}
+
+// keepSecretID writes the secret id into what was reserved, and gives it its
+// name: that is there with all of the secret id in it, or not at all.
+func keepSecretID(root *os.Root, temp *os.File, name, id string) error {
+	if _, err := temp.WriteAt([]byte(id), 0); err != nil {
+		return err
+	}
+	if err := temp.Truncate(int64(len(id))); err != nil {
+		return err
+	}
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	return root.Rename(name+".new", name)
+}
+
+// keptSecretID reads what [keepSecretID] wrote; empty where it is not there.
+func keptSecretID(root *os.Root, name string) (string, error) {
+	info, err := root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", unkept(err)
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	if !info.Mode().IsRegular() || int(owner) != os.Geteuid() || info.Mode().Perm()&0o077 != 0 || info.Size() > maxSecretID {
+		return "", fault.New(fault.Refused, "remove it, and put a new wrapping token into wrapped_secret_id_file",
+			"vault: %s/%s is not what was kept there: mode %s, uid %d, %d bytes", strings.TrimSuffix(root.Name(), "/"), name, info.Mode(), owner, info.Size())
+	}
+	data, err := root.ReadFile(name)
+	if err != nil {
+		return "", unkept(err)
+	}
+	if !isToken(string(data)) || len(data) == 0 {
+		return "", fault.New(fault.Refused, "remove it, and put a new wrapping token into wrapped_secret_id_file",
+			"vault: %s/%s holds no secret id", strings.TrimSuffix(root.Name(), "/"), name)
+	}
+	return string(data), nil
+}
+
+// unkept is the fault of a state directory where nothing can be kept.
+func unkept(err error) error {
+	return fault.New(fault.Delivery, "a secret id is unwrapped once, and must be kept", "vault: keep the unwrapped secret id in the state directory: %s", clean(reason(err)))
+}
+
+// reason is an error of the file system without the kernel's wording.
+func reason(err error) string {
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "access denied"
+	case errors.Is(err, fs.ErrNotExist):
+		return "it is gone"
+	case errors.As(err, &errno):
+		return errno.Error()
+	}
+	return err.Error()
+}
