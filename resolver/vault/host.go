@@ -161,24 +161,28 @@ func (h *host) lock(ctx context.Context, name string) (unlock func(), err error)
 		if err != nil {
 			return nil, err
 		}
-		got := make(chan error, 1)
-		go func() { got <- retried(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) }) }()
+		got := make(chan struct{})
+		var refused error
+		go func() {
+			refused = retried(func() error { return unix.Flock(int(f.Fd()), unix.LOCK_EX) })
+			close(got)
+		}()
 		select {
-		case err = <-got:
+		case <-got:
 		case <-ctx.Done():
 			// The wait cannot be called off; what it gets is given back.
 			go func() {
-				_ = <-got // an error changes nothing
+				<-got
 				_ = f.Close()
 			}()
 			return nil, ctx.Err()
 		}
-		if err == nil && linked(f) {
+		if refused == nil && linked(f) {
 			return func() { _ = f.Close() }, nil // closing unlocks
 		}
 		_ = f.Close() // nothing was written
-		if err != nil {
-			return nil, err
+		if refused != nil {
+			return nil, refused
 		}
 	}
 }

@@ -31,6 +31,9 @@ const kv1, kv2 = "team/old", "secret"
 const canary = "canary-7f3a9d"
 
 func TestMain(m *testing.M) {
+	if settings, ok := os.LookupEnv(processEnv); ok {
+		os.Exit(runProcess(settings))
+	}
 	var err error
 	if server, err = vaulttest.Launch(vaulttest.Options{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -52,8 +52,13 @@ func (s *Source) remembered(ctx context.Context, h *host, name string) error {
 	}
 	age := (now() - r.At).Truncate(time.Second)
 	resolver.RecordOf(ctx).Note("answered from a refusal of %s ago", age)
-	return fault.New(r.Class, r.Hint, "%s (%s ago; asked again in %s)", r.Text, age, remember-age).Because(r.Reason)
+	return recalled{fault.New(r.Class, r.Hint, "%s (%s ago; asked again in %s)", r.Text, age, remember-age).Because(r.Reason)}
 }
+
+// recalled is what the server said to somebody else, and not to this Source.
+type recalled struct{ error }
+
+func (r recalled) Unwrap() error { return r.error }
 
 // lasts reports whether what a login ended with is worth remembering: the
 // server's no, or none at all in a time in which it could have been. What is

@@ -392,8 +392,9 @@ func (s *Source) sessionOf(ctx context.Context, k *kept) string {
 	return key + "." + k.id()
 }
 
-// denied reports whether err is a no of the server's to a token.
+// denied reports whether err is a no of the server's to the token of this Source.
 func denied(err error) bool {
 	var f *fault.Error
-	return errors.As(err, &f) && f.Reason == fault.Denied
+	var r recalled
+	return errors.As(err, &f) && f.Reason == fault.Denied && !errors.As(err, &r)
 }
