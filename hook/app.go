@@ -79,6 +79,7 @@ func newApp(stdout io.Writer) *cli.App {
 			startCommand("precreate", "podman's filter: config.json on standard input, amended on standard output",
 				"The values are then in config.json and in what podman keeps of it."),
 			explainCommand(),
+			logoutCommand(),
 			installCommand(),
 			uninstallCommand(),
 			verifyCommand(),

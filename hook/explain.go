@@ -141,7 +141,9 @@ func variables(c *cli.Context, asked spec.Asked, doc *spec.Doc) ([]explained, er
 		}
 		container.Spec = func() (*spec.Doc, error) { return doc, nil }
 	}
-	vars, err := newStart(c).Resolve(c.Context, container, asked)
+	st := newStart(c)
+	st.OpenVault = openFresh
+	vars, err := st.Resolve(c.Context, container, asked)
 	if err != nil {
 		return nil, err
 	}

@@ -95,6 +95,9 @@ func runUninstall(c *cli.Context, e told) error {
 		return err
 	}
 	if settings, err := config.Load(c.String("config")); err == nil {
+		if err := forget(c, settings.StateDir); err != nil {
+			return err
+		}
 		_ = memory.Release(settings.StateDir) // another engine's container may have something there
 	}
 	return nil

@@ -13,6 +13,14 @@ func openVault(s *config.Settings, c resolver.Container) (resolver.Source, error
 	return vault.New(vaultConfig(s), c)
 }
 
+// openFresh is openVault for a person who asks: what was refused a moment ago
+// is asked again.
+func openFresh(s *config.Settings, c resolver.Container) (resolver.Source, error) {
+	v := vaultConfig(s)
+	v.Fresh = true
+	return vault.New(v, c)
+}
+
 // vaultConfig is what the settings say of Vault.
 func vaultConfig(s *config.Settings) vault.Config {
 	v, a := s.Vault, s.Vault.Auth

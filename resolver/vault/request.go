@@ -124,7 +124,7 @@ func (s *Source) ask(ctx context.Context, what string, hidden []string, send fun
 			// net/http's own answer, Vault's and OpenBao's server among them.
 			return answer{}, s.fault(fault.Settings, "write the address with https://",
 				"the address says http and the server speaks TLS")
-		case !a.isVaults():
+		case a.status != http.StatusNoContent && !a.isVaults():
 			return answer{}, s.strange(what, a)
 		default:
 			return a, nil
