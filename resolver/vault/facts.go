@@ -96,7 +96,7 @@ func (s *Source) expanded(prefix string) (string, error) {
 		switch {
 		case failed != nil:
 		case err != nil:
-			failed = because(err, "prefix: %s", p)
+			failed = unknown(p, err)
 		case strings.Contains(fact, "/") || !plain(fact):
 			failed = fault.New(fault.Refused, "", "vault: prefix: %s is %q here, which cannot be a part of a path", p, clean(fact))
 		}
@@ -108,15 +108,14 @@ func (s *Source) expanded(prefix string) (string, error) {
 	return prefix, failed
 }
 
-// because says what for something was needed that failed. The class stays, and
-// Refused is that of an error without one.
-func because(err error, format string, args ...any) error {
+// unknown is the fault of a fact that is not known. The class stays, and Refused
+// is that of an error without one.
+func unknown(fact string, err error) error {
 	class, ok := fault.ClassOf(err)
 	if !ok {
 		class = fault.Refused
 	}
-	format = "vault: " + format + " is not known: %s"
-	return fault.New(class, strings.Join(fault.Hints(err), "; "), format, append(args, clean(strings.TrimPrefix(err.Error(), "vault: ")))...)
+	return fault.New(class, strings.Join(fault.Hints(err), "; "), "vault: prefix: %s is not known: %s", fact, strings.TrimPrefix(err.Error(), "vault: "))
 }
 
 // userName is the name of a user of the host. It is looked up in the file and

@@ -79,8 +79,8 @@ func (s *Source) wrappedSecretID(ctx context.Context) (string, error) {
 		}
 	}
 	if err != nil {
-		_ = temp.Close()             // nothing in it counts
-		_ = root.Remove(temp.Name()) // it may have been renamed
+		_ = temp.Close()               // nothing in it counts
+		_ = root.Remove(name + ".new") // it is in nobody's way
 		return "", err
 	}
 	return id, nil
@@ -251,14 +251,14 @@ func unkept(err error) error {
 
 // reason is an error of the file system without the kernel's wording.
 func reason(err error) string {
-	var errno syscall.Errno
+	var at *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return "access denied"
 	case errors.Is(err, fs.ErrNotExist):
-		return "it is gone"
-	case errors.As(err, &errno):
-		return errno.Error()
+		return "it does not exist"
+	case errors.As(err, &at):
+		return at.Err.Error()
 	}
 	return err.Error()
 }

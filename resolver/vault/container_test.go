@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault_test
+
+import (
+	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
+)
+
+// container is one whose config.json is text; nil for one without.
+func container(text []byte) resolver.Container {
+	if text == nil {
+		return resolver.Container{}
+	}
+	return resolver.Container{ID: "c", Spec: func() (*spec.Doc, error) { return spec.ParseDoc(text) }}
+}
