@@ -116,8 +116,15 @@ func TestWorkload(t *testing.T) {
 			must(t, os.MkdirAll(dir, 0o755), os.CopyFS(dir, os.DirFS(p.data())))
 			p.mounts[0]["source"] = dir
 		}, []string{none, "kubernetes.io~projected/<name>"}},
-		"a part of a volume":   {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = p.data() }, []string{none, "kubernetes.io~projected/<name>"}},
-		"not cleaned":          {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = p.volume + "/../kube-api-access-x7k2p" }, []string{none, "kubernetes.io~projected/<name>"}},
+		"a part of a volume": {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = p.data() }, []string{none, "kubernetes.io~projected/<name>"}},
+		"not cleaned":        {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = p.volume + "/../kube-api-access-x7k2p" }, []string{none, "kubernetes.io~projected/<name>"}},
+		"itself":             {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = filepath.Dir(p.volume) + "/." }, []string{none, "kubernetes.io~projected/<name>"}},
+		"a volume that is none, in memory": {func(t *testing.T, p *pod) {
+			data, above := t.TempDir(), filepath.Dir(p.volume)
+			must(t, os.CopyFS(data, os.DirFS(p.data())), unix.Unmount(p.volume, unix.MNT_DETACH))
+			tmpfs(t, above, "mode=0755")
+			must(t, os.CopyFS(p.volume, os.DirFS(data)))
+		}, []string{none, "not a file system in memory of its own"}},
 		"with a dot":           {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = strings.Replace(p.volume, "/pod-1/", "/../", 1) }, []string{none, "kubernetes.io~projected/<name>"}},
 		"with a slash":         {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = p.volume + "/" }, []string{none, "kubernetes.io~projected/<name>"}},
 		"another kubelet":      {func(_ *testing.T, p *pod) { p.auth.Kubelet = "/var/lib" }, []string{none, "/var/lib/pods/<uid>"}},
@@ -127,12 +134,8 @@ func TestWorkload(t *testing.T) {
 			linkTo(t, p, filepath.Dir(p.volume[len(p.kubelet.Dir)+1:])+"/other", p.volume)
 		}, []string{none, "leads through other, which is no directory"}},
 		"a volume that is none": {func(t *testing.T, p *pod) { must(t, unix.Unmount(p.volume, unix.MNT_DETACH)) }, []string{none, "not a file system in memory of its own"}},
-		"a volume on a disk": {func(t *testing.T, p *pod) {
-			disk, err := os.MkdirTemp("/var/tmp", "vault-test-")
-			must(t, err)
-			t.Cleanup(func() { _ = os.RemoveAll(disk) })
-			must(t, os.CopyFS(disk, os.DirFS(p.data())))
-			must(t, unix.Unmount(p.volume, unix.MNT_DETACH), unix.Mount(disk, p.volume, "", unix.MS_BIND, ""))
+		"a volume not in memory": {func(t *testing.T, p *pod) {
+			must(t, unix.Unmount(p.volume, unix.MNT_DETACH), unix.Mount("proc", p.volume, "proc", 0, ""))
 		}, []string{none, "not a file system in memory of its own"}},
 		"a volume without a sticky bit": {func(t *testing.T, p *pod) { must(t, os.Chmod(p.volume, 0o777)) }, []string{none, "a directory where others can write"}},
 		"somebody's volume":             {func(t *testing.T, p *pod) { must(t, os.Chown(p.volume, 1000, 0)) }, []string{none, "where others can write"}},
