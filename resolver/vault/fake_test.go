@@ -4,8 +4,15 @@ package vault_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -88,6 +95,9 @@ func TestAnswers(t *testing.T) {
 			c, reads := fake(t, answer(tt.status, tt.media, tt.body))
 			_, err := get(t, source(t, c), 10*time.Second, "db", 0)
 			wantFault(t, err, tt.class, tt.text)
+			if tt.class == fault.Unreachable {
+				wantReason(t, err, fault.Malformed)
+			}
 			harmless(t, err, token)
 			if n := reads.Load(); n != 1 {
 				t.Errorf("%d reads", n)
@@ -167,6 +177,7 @@ func TestRetries(t *testing.T) {
 			start := time.Now()
 			_, err := get(t, source(t, c), time.Second, "db", 0)
 			wantFault(t, err, fault.Unreachable, "last seen: "+tt.last, c.Addresses[0], "secret/data/containers/db")
+			wantReason(t, err, map[string]fault.Reason{"429": fault.Throttled, "sealed": fault.Sealed}[name])
 			harmless(t, err, token)
 			if d := time.Since(start); d < 900*time.Millisecond || d > 2*time.Second {
 				t.Errorf("gave up after %s, the deadline was 1s", d)
@@ -204,7 +215,8 @@ func TestRedirects(t *testing.T) {
 			w.WriteHeader(status)
 		})
 		_, err := get(t, source(t, c), 5*time.Second, "db", 0)
-		wantFault(t, err, fault.Unreachable, "redirected to "+trap+" ", "not followed")
+		wantFault(t, err, fault.Unreachable, "redirected to "+trap+" ", "not followed", "addresses")
+		wantReason(t, err, fault.Standby)
 		if reads.Load() != 1 {
 			t.Errorf("%d reads", reads.Load())
 		}
@@ -298,6 +310,30 @@ func listen(t *testing.T) string {
 	srv.Config.ConnState = func(net.Conn, http.ConnState) { t.Error("a connection went astray") }
 	t.Cleanup(srv.Close)
 	return srv.URL
+}
+
+// dated is a server whose certificate, its own CA's, is good for an hour before
+// and after a time.
+func dated(t *testing.T, at time.Time) (address, ca string, from, to time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, to = at.Add(-time.Hour), at.Add(time.Hour)
+	cert := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: from, NotAfter: to, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(wellAnswered))
+	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return srv.URL, file(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), from, to
 }
 
 // writable is a copy of a file that all can write.

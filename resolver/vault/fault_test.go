@@ -30,8 +30,9 @@ func TestSealedAndStopped(t *testing.T) {
 	if d := time.Since(start); d < 900*time.Millisecond || d > 2*time.Second {
 		t.Errorf("gave up after %s, the deadline was 1s", d)
 	}
-	_, err = get(t, warm, 300*time.Millisecond, "db", 0)
-	wantFault(t, err, fault.Unreachable, "read secret/data/containers/db", "sealed")
+	_, err = get(t, warm, 300*time.Millisecond, "web", 0)
+	wantFault(t, err, fault.Unreachable, "read secret/data/containers/web", "sealed")
+	wantReason(t, err, fault.Sealed)
 
 	// Unsealed in the middle of the retries: the start goes on.
 	late := source(t, c)
@@ -48,8 +49,9 @@ func TestSealedAndStopped(t *testing.T) {
 	own.Stop()
 	_, err = get(t, source(t, c), 500*time.Millisecond, "db", 0)
 	wantFault(t, err, fault.Unreachable, "last seen: connection refused")
-	_, err = get(t, warm, 500*time.Millisecond, "db", 0)
+	_, err = get(t, warm, 500*time.Millisecond, "web", 0)
 	wantFault(t, err, fault.Unreachable, "last seen: connection refused")
+	wantReason(t, err, "")
 }
 
 // An attempt that ended with its caller's deadline does not spoil the Source.
@@ -159,5 +161,21 @@ func TestEnvironment(t *testing.T) {
 	wantFault(t, err, fault.Unreachable)
 	if n := proxied.Load(); n != 0 {
 		t.Errorf("%d connections to the environment's proxy", n)
+	}
+}
+
+// A certificate out of its time, or a clock.
+func TestCertificateDates(t *testing.T) {
+	for name, off := range map[string]time.Duration{"expired": -48 * time.Hour, "not yet valid": 48 * time.Hour} {
+		address, ca, from, to := dated(t, time.Now().Add(off))
+		c := config(server, kv2, server.RootToken)
+		c.Addresses, c.CACert = []string{address}, ca
+		_, err := get(t, source(t, c), 5*time.Second, "x", 0)
+		utc := func(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+		wantFault(t, err, fault.Refused, "its certificate is not trusted",
+			"this machine's clock says "+time.Now().UTC().Format("2006-01-02T15:"), "valid from "+utc(from)+" to "+utc(to))
+		if t.Failed() {
+			t.Fatal(name)
+		}
 	}
 }

@@ -160,9 +160,11 @@ func (s *Source) missing(at string, version int, a answer) error {
 
 // strange is the error of an answer that Vault would not give. It never shows
 // the body: that may be somebody's secret.
-func (s *Source) strange(what string, a answer) error {
-	return s.fault(fault.Unreachable, "check that the address is that of a Vault server",
-		"%s: the answer is not Vault's: HTTP %d, %s, %d bytes", what, a.status, a.media, len(a.body))
+func (s *Source) strange(what string, a answer) error { return strange(what, a) }
+
+func strange(what string, a answer) *fault.Error {
+	return faultOf(a.from, fault.Unreachable, "check that the address is that of a Vault server",
+		"%s: the answer is not Vault's: HTTP %d, %s, %d bytes", what, a.status, a.media, len(a.body)).Because(fault.Malformed)
 }
 
 func (s *Source) invalidToken(what string) *fault.Error {

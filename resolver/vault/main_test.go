@@ -159,6 +159,18 @@ func wantFault(t *testing.T, err error, class fault.Class, texts ...string) {
 	t.Log(all)
 }
 
+// wantReason checks what the error is counted as: its class where want is "".
+func wantReason(t *testing.T, err error, want fault.Reason) {
+	t.Helper()
+	if want == "" {
+		class, _ := fault.ClassOf(err)
+		want = fault.Reason(strings.ReplaceAll(class.Error(), " ", "-"))
+	}
+	if got := fault.Outcome(err); got != string(want) {
+		t.Errorf("outcome %q, want %q: %v", got, want, err)
+	}
+}
+
 // reveal is a secret as a plain map.
 func reveal(t *testing.T, s *resolver.Secret) map[string]string {
 	t.Helper()

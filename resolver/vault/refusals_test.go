@@ -220,13 +220,6 @@ func TestBrokenFiles(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 func put(t *testing.T, file, text string) {
 	t.Helper()
 	must(t, os.WriteFile(file, []byte(text), 0o600))

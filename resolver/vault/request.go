@@ -5,22 +5,18 @@ package vault
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"mime"
-	"net"
 	"net/http"
-	"net/url"
+	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -31,6 +27,10 @@ const (
 	lastWait  = time.Second
 )
 
+// leastShare is what one of several servers gets to answer in, however little
+// time is left: less than that, and none could.
+const leastShare = 500 * time.Millisecond
+
 // maxParallel bounds the requests that are under way at once: well below the
 // streams that a server allows one HTTP/2 connection (250, Vault's), beyond
 // which the client would open more. The transport's own limits are no way to
@@ -38,191 +38,272 @@ const (
 // waiting for ever in Go 1.26.
 const maxParallel = 32
 
-// answer is what came back, whole.
-type answer struct {
-	status int
-	media  string // the content type, without parameters
-	body   []byte
-	to     string   // where a redirect points: scheme and host only
-	hidden []string // credentials that were sent, in case the server echoes them
+// sender sends one request.
+type sender func(context.Context, *api.Client) (*api.Response, error)
+
+// question is one request, and what came of it so far.
+type question struct {
+	source   *Source
+	what     string // names the step
+	hidden   []string
+	send     sender
+	begun    time.Time
+	seen     []seen // by server
+	followed []bool // by server: a redirect pointed there
+	last     int    // the server that was asked last; -1 for none
 }
 
-// messages are the server's own error strings, on one line.
-func (a answer) messages() string {
-	var e struct{ Errors []string }
-	if json.Unmarshal(a.body, &e) != nil {
-		return ""
-	}
-	text := strings.Join(e.Errors, "; ")
-	for _, credential := range a.hidden {
-		if credential != "" {
-			text = strings.ReplaceAll(text, credential, "[secret]")
-		}
-	}
-	return clean(text)
-}
-
-// isVaults reports whether the body has the shape of the API: an object with
-// errors or with data. A proxy's error page has not.
-func (a answer) isVaults() bool {
-	var shape struct {
-		Errors *[]string
-		Data   json.RawMessage
-		Auth   json.RawMessage
-	}
-	return json.Unmarshal(a.body, &shape) == nil && (shape.Errors != nil || shape.Data != nil || shape.Auth != nil)
-}
-
-// passing reports whether the answer is one that time may change.
-func (a answer) passing() bool {
-	switch {
-	case a.status == http.StatusTooManyRequests, a.status == http.StatusPreconditionFailed, a.status >= 500:
-		return true
-	case a.status == http.StatusBadRequest:
-		// KV v2, for a moment after it was mounted.
-		return strings.Contains(strings.ToLower(a.messages()), "upgrading")
-	}
-	return false
-}
-
-// seen says what came, for an error.
-func (a answer) seen() string {
-	msg := a.messages()
-	switch {
-	case strings.Contains(strings.ToLower(msg), "vault is sealed"):
-		return fmt.Sprintf("sealed (HTTP %d)", a.status)
-	case msg != "":
-		return fmt.Sprintf("HTTP %d: %s", a.status, msg)
-	}
-	return fmt.Sprintf("HTTP %d", a.status)
+// seen is what came of a server when it was asked last.
+type seen struct {
+	text    string // "" for a server that was not asked
+	reason  fault.Reason
+	lasting error     // no retry mends it
+	until   time.Time // it asked not to be asked before
 }
 
 // ask sends one request until there is an answer that time will not change, or
 // until ctx ends. what names the step, and hidden is what was sent that no
 // error may repeat. The answer is Vault's own, and its status is below 500.
-func (s *Source) ask(ctx context.Context, what string, hidden []string, send func(context.Context, *api.Client) (*api.Response, error)) (answer, error) {
-	start := time.Now()
-	last := "no answer at all"
+//
+// A server that cannot answer leaves the request to the next one at once. Only
+// when all were asked is there a wait before all are asked again.
+func (s *Source) ask(ctx context.Context, what string, hidden []string, send sender) (answer, error) {
+	n := len(s.servers.addresses)
+	q := &question{
+		source: s, what: what, hidden: hidden, send: send, begun: time.Now(),
+		seen: make([]seen, n), followed: make([]bool, n), last: -1,
+	}
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		a, err := s.once(ctx, send)
-		a.hidden = hidden
-		switch {
-		case ctx.Err() != nil:
-			// The attempt's error only repeats that.
+		a, again, err := q.round(ctx)
+		switch deadline, bounded := ctx.Deadline(); {
 		case err != nil:
-			if lasting := s.lasting(err); lasting != nil {
-				return answer{}, lasting
-			}
-			last = network(err)
-		case a.passing():
-			last = a.seen()
-		case a.to != "":
-			return answer{}, s.fault(fault.Unreachable,
-				"set the address to the active server, or to a load balancer that finds it",
-				"%s: redirected to %s (HTTP %d); redirects are not followed", what, a.to, a.status)
-		case a.status == http.StatusBadRequest && bytes.Contains(a.body, []byte("HTTP request to an HTTPS server")):
-			// net/http's own answer, Vault's and OpenBao's server among them.
-			return answer{}, s.fault(fault.Settings, "write the address with https://",
-				"the address says http and the server speaks TLS")
-		case a.status != http.StatusNoContent && !a.isVaults():
-			return answer{}, s.strange(what, a)
-		default:
-			return a, nil
+			return answer{}, err
+		case a != nil:
+			return *a, nil
+		case ctx.Err() != nil:
+			return answer{}, q.ended(ctx)
+		case bounded && again.After(deadline):
+			return answer{}, q.tooLate(time.Until(again), time.Until(deadline))
 		}
 		select {
 		case <-ctx.Done():
-			return answer{}, s.ended(ctx, what, last, time.Since(start))
-		case <-time.After(wait - rand.N(wait/2)): // jitter
+			return answer{}, q.ended(ctx)
+		case <-time.After(max(time.Until(again), 0) + wait - rand.N(wait/2)): // jitter
 		}
 	}
 }
 
-// ended is the error of a context that is over.
-func (s *Source) ended(ctx context.Context, what, last string, after time.Duration) error {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return s.fault(fault.Unreachable, "", "%s: given up before there was an answer", what)
+// round asks the servers one after another until one of them decides: a is its
+// answer. Without one, again is the time before which none of them wants to be
+// asked; an error is one that no retry mends, with any of them.
+func (q *question) round(ctx context.Context) (a *answer, again time.Time, err error) {
+	servers := &q.source.servers
+	for queue := servers.order(); len(queue) > 0; {
+		i := queue[0]
+		queue = queue[1:]
+		if time.Now().Before(q.seen[i].until) {
+			continue
+		}
+		q.moveTo(ctx, i)
+		got, err := q.once(ctx, i, q.share(ctx, len(queue)))
+		if ctx.Err() != nil {
+			return nil, again, nil //nolint:nilerr // the attempt's error only repeats that
+		}
+		if q.seen[i] = q.judge(got, err); q.seen[i] == (seen{}) {
+			servers.stay(i)
+			return &got, again, nil
+		}
+		if err != nil || got.down() || q.seen[i].lasting != nil {
+			continue
+		}
+		if got.to == nil {
+			// It is there and asks for patience. Others are not to be asked instead.
+			servers.stay(i)
+			return nil, q.seen[i].until, nil
+		}
+		if to, ok := servers.at(got.to); ok && !q.followed[to] {
+			q.followed[to] = true
+			queue = slices.Insert(slices.DeleteFunc(queue, func(j int) bool { return j == to }), 0, to)
+		}
 	}
-	return s.fault(fault.Unreachable, "", "%s: gave up at the deadline, after %s; last seen: %s",
-		what, after.Round(time.Millisecond), last)
+	again, err = q.hope()
+	return nil, again, err
 }
 
-// once makes one attempt.
-func (s *Source) once(ctx context.Context, send func(context.Context, *api.Client) (*api.Response, error)) (answer, error) {
-	select {
-	case s.servers.slots <- struct{}{}:
-		defer func() { <-s.servers.slots }()
-	case <-ctx.Done():
-		return answer{}, ctx.Err()
+// hope is the time at which there is a server to ask again, or, where no retry
+// mends what any of them has, an error of one.
+func (q *question) hope() (again time.Time, err error) {
+	hope := false
+	for _, s := range q.seen {
+		switch {
+		case s.lasting != nil:
+			if err == nil {
+				err = s.lasting
+			}
+		case !hope || s.until.Before(again):
+			hope, again = true, s.until
+		}
 	}
-	client, _ := s.servers.first()
-	resp, err := send(ctx, client)
+	if hope {
+		return again, nil
+	}
+	return again, err
+}
+
+// judge says what is in the way of an attempt's answer being the one; nothing
+// is where it is.
+func (q *question) judge(a answer, err error) seen {
+	always := func(err *fault.Error) seen { return seen{text: q.bare(err), reason: err.Reason, lasting: err} }
+	redirected := func(to string) *fault.Error {
+		return faultOf(a.from, fault.Unreachable,
+			"list the active server in addresses, or set the address to a load balancer that finds it",
+			"%s: redirected to %s (HTTP %d); redirects are not followed but to one of the addresses", q.what, to, a.status).Because(fault.Standby)
+	}
+	switch {
+	case err != nil:
+		if f := lasting(a.from, err); f != nil {
+			return always(f)
+		}
+		return seen{text: network(err)}
+	case a.passing():
+		s := seen{text: a.seen(), reason: a.reason()}
+		if a.after > 0 {
+			s.until = time.Now().Add(a.after)
+		}
+		return s
+	case a.to != nil:
+		to, ok := q.source.servers.at(a.to)
+		switch {
+		case a.to.Host == "":
+			return always(redirected("nowhere"))
+		case !ok, !follow[a.status], q.source.servers.addresses[to].String() == a.from:
+			return always(redirected(clean(a.to.String())))
+		}
+		return seen{text: fmt.Sprintf("redirected to %s (HTTP %d)", clean(a.to.String()), a.status), reason: fault.Standby}
+	case a.status == http.StatusBadRequest && bytes.Contains(a.body, []byte("HTTP request to an HTTPS server")):
+		// net/http's own answer, Vault's and OpenBao's server among them.
+		return always(faultOf(a.from, fault.Settings, "write the address with https://",
+			"the address says http and the server speaks TLS"))
+	case a.status != http.StatusNoContent && !a.isVaults():
+		return always(strange(q.what, a))
+	}
+	return seen{}
+}
+
+// follow are the redirects that may be followed.
+var follow = map[int]bool{
+	http.StatusMovedPermanently: true, http.StatusFound: true,
+	http.StatusTemporaryRedirect: true, http.StatusPermanentRedirect: true,
+}
+
+// moveTo tells of another server being asked than the one before.
+func (q *question) moveTo(ctx context.Context, i int) {
+	record, addresses := resolver.RecordOf(ctx), q.source.servers.addresses
+	record.Count("vault_requests")
+	if q.last >= 0 {
+		record.Count("vault_retries")
+		if q.last != i {
+			record.Count("vault_failovers")
+			record.Note("vault %s: %s; asked %s", addresses[q.last], q.seen[q.last].text, addresses[i])
+		}
+	}
+	q.last = i
+}
+
+// share is how long a server may take while others wait to be asked instead: as
+// long as each of them, and once more for all of them. 0 is for as long as
+// there is time.
+func (q *question) share(ctx context.Context, others int) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if len(q.seen) == 1 || !ok {
+		return 0
+	}
+	return max(time.Until(deadline)/time.Duration(others+2), leastShare)
+}
+
+// once makes one attempt with server i, of at most the given time.
+func (q *question) once(ctx context.Context, i int, most time.Duration) (answer, error) {
+	servers := &q.source.servers
+	address := servers.addresses[i].String()
+	select {
+	case servers.slots <- struct{}{}:
+		defer func() { <-servers.slots }()
+	case <-ctx.Done():
+		return answer{from: address}, ctx.Err()
+	}
+	if most > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, most)
+		defer cancel()
+	}
+	resp, err := q.send(ctx, servers.client(i))
 	// Every status from 400 comes with an error; the answer says more.
 	if resp == nil || resp.Response == nil {
 		if err == nil {
 			err = errors.New("no response")
 		}
-		return answer{}, err
+		return answer{from: address}, err
 	}
 	body, err := io.ReadAll(resp.Body) // from memory, see whole
 	if err != nil {
-		return answer{}, err
+		return answer{from: address}, err
 	}
-	a := answer{status: resp.StatusCode, body: body, media: "no content type"}
-	if media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil {
-		a.media = clean(media)
-	}
-	if a.status >= 300 && a.status < 400 {
-		a.to = "nowhere"
-		if to, err := resp.Location(); err == nil {
-			a.to = clean((&url.URL{Scheme: to.Scheme, Host: to.Host}).String())
-		}
-	}
+	a := newAnswer(address, resp.Response, body)
+	a.hidden = q.hidden
 	return a, nil
 }
 
-// lasting gives the fault for an error that no retry mends, or nil.
-//
-// A certificate that is not trusted is a refusal, ours: it may be the wrong CA
-// file, an expired certificate, or somebody in between, and none of them is an
-// outage. A scheme that does not fit the server is in the settings.
-func (s *Source) lasting(err error) error {
-	var cert *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	switch {
-	case errors.Is(err, errTooLarge):
-		return s.fault(fault.Unreachable, "", "%s", errTooLarge)
-	case errors.As(err, &cert):
-		return s.fault(fault.Refused, "set ca_cert to the CA that signed the server's certificate",
-			"its certificate is not trusted: %s", clean(cert.Err.Error()))
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
-		return s.fault(fault.Settings, "give the server a certificate; http:// is for an address on this machine alone",
-			"the address says https and the server does not speak TLS")
-	case errors.As(err, &alert):
-		return s.fault(fault.Refused, "", "it refused the TLS handshake: %s", clean(alert.Error()))
-	}
-	return nil
+// tooLate is the error of a server that wants to be asked again only when the
+// time is over.
+func (q *question) tooLate(wait, left time.Duration) error {
+	text, reason := q.sum()
+	return q.fault("", "%s: it asks to wait %s, and the deadline is in %s; last seen: %s",
+		q.what, wait.Round(time.Second), left.Round(time.Millisecond), text).Because(reason)
 }
 
-// network says what an error of the network was, without addresses of the
-// client's side and without URLs.
-func network(err error) string {
-	var dns *net.DNSError
-	var errno syscall.Errno
-	var timeout net.Error
-	switch {
-	case errors.As(err, &dns):
-		return clean(dns.Error())
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return "the connection broke off in the answer"
-	case errors.As(err, &errno):
-		return clean(errno.Error())
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time"
+// ended is the error of a context that is over.
+func (q *question) ended(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return q.fault("", "%s: given up before there was an answer", q.what)
 	}
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
+	text, reason := q.sum()
+	return q.fault("", "%s: gave up at the deadline, after %s; last seen: %s",
+		q.what, time.Since(q.begun).Round(time.Millisecond), text).Because(reason)
+}
+
+// fault is an error about all servers.
+func (q *question) fault(hint, format string, args ...any) *fault.Error {
+	if len(q.seen) == 1 {
+		return q.source.fault(fault.Unreachable, hint, format, args...)
 	}
-	return clean(err.Error())
+	return faultOf(fmt.Sprintf("(%d servers)", len(q.seen)), fault.Unreachable, hint, format, args...)
+}
+
+// sum says what was seen of each server, and the reason of the one that was
+// asked last, or else of any.
+func (q *question) sum() (text string, reason fault.Reason) {
+	if q.last >= 0 {
+		reason = q.seen[q.last].reason
+	}
+	var texts []string
+	for i, s := range q.seen {
+		if s.text == "" {
+			s.text = "no answer at all"
+		}
+		if len(q.seen) > 1 {
+			s.text = q.source.servers.addresses[i].String() + ": " + s.text
+		}
+		texts = append(texts, s.text)
+		if reason == "" {
+			reason = s.reason
+		}
+	}
+	return strings.Join(texts, "; "), reason
+}
+
+// bare is the text of an error about a server without what names server and
+// step.
+func (q *question) bare(err error) string {
+	_, text, _ := strings.Cut(err.Error(), ": ")
+	return strings.TrimPrefix(text, q.what+": ")
 }

@@ -5,6 +5,7 @@ package vault
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -86,22 +87,63 @@ func (s *servers) setToken(token resolver.Value) {
 	}
 }
 
+// prefer makes the server at address the one that is asked first. One that is
+// not of the settings changes nothing.
+func (s *servers) prefer(address string) {
+	for i, u := range s.addresses {
+		if u.String() == address {
+			s.stay(i)
+			return
+		}
+	}
+}
+
+// stay makes server i the one that is asked first.
+func (s *servers) stay(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current = i
+}
+
+// order is the order in which the servers are asked.
+func (s *servers) order() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	order := make([]int, len(s.addresses))
+	for i := range order {
+		order[i] = (s.current + i) % len(order)
+	}
+	return order
+}
+
+// client is that of server i.
+func (s *servers) client(i int) *api.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clients[i]
+}
+
+// at gives the server of that scheme, host and port. Only those of the settings
+// are any: a token goes nowhere else.
+func (s *servers) at(to *url.URL) (i int, ok bool) {
+	i = slices.IndexFunc(s.addresses, func(u *url.URL) bool { return origin(u) == origin(to) })
+	return i, i >= 0
+}
+
+// origin is scheme, host and port in one way of writing.
+func origin(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
 // first is the client that is asked first, and the address it asks.
 func (s *servers) first() (*api.Client, *url.URL) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.clients[s.current], s.addresses[s.current]
-}
-
-// prefer makes the address the one that is asked first, if it is one of ours.
-func (s *servers) prefer(address string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, a := range s.addresses {
-		if a.String() == address {
-			s.current = i
-		}
-	}
 }
 
 // String is the address that is asked, as errors show it.

@@ -31,8 +31,13 @@ func clean(text string) string {
 	return text
 }
 
-// fault is an error about this server. It keeps no cause: the text of a cause
-// would bring back what clean takes out.
+// fault is an error about the server that is asked.
 func (s *Source) fault(class fault.Class, hint, format string, args ...any) *fault.Error {
-	return fault.New(class, hint, "vault %s: %s", s.servers.String(), fmt.Sprintf(format, args...))
+	return faultOf(s.servers.String(), class, hint, format, args...)
+}
+
+// faultOf is an error about one server. It keeps no cause: the text of a cause
+// would bring back what clean takes out.
+func faultOf(address string, class fault.Class, hint, format string, args ...any) *fault.Error {
+	return fault.New(class, hint, "vault %s: %s", address, fmt.Sprintf(format, args...))
 }

@@ -13,11 +13,20 @@
 // written by whoever starts a container. Neither decides anything here: where
 // the server is, how it is trusted, who logs in and below which mount and
 // prefix names are looked up come from [Config] alone. VAULT_* and proxy
-// variables have no effect, redirects are not followed, answers are capped.
+// variables have no effect, redirects lead to a
+// server of the settings or nowhere, answers are capped.
 //
 // Outage never looks like absence: only an answer that is Vault's own "not
 // found" is a miss. No error holds a token, a value, or the body of an answer
 // that is not Vault's.
+//
+// # Several servers
+//
+// A request goes to the server that answered last. One that is not there, is
+// sealed, knows no active server or fails otherwise leaves it to the next one;
+// with all of them it is tried again, ever more slowly, until the context ends.
+// A server that asks for patience gets it, or the request is given up where
+// there is no time for that.
 //
 // # What it does not
 //

@@ -24,22 +24,6 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
-// stateDir is a state directory that is there.
-func stateDir(t *testing.T, options string) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		dir, err := os.MkdirTemp("/dev/shm", "vault-test-")
-		if err != nil {
-			t.Skip("no tmpfs to write to")
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-		return dir
-	}
-	dir := t.TempDir()
-	tmpfs(t, dir, "mode=0700"+options)
-	return dir
-}
-
 // tmpfs mounts a file system in memory at dir.
 func tmpfs(t *testing.T, dir, options string) {
 	t.Helper()
@@ -52,6 +36,18 @@ func tmpfs(t *testing.T, dir, options string) {
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
+// forgetTokens has the next start log in anew, with the secret id that is kept.
+func forgetTokens(t *testing.T, dir string) {
+	t.Helper()
+	names, err := filepath.Glob(dir + "/vault/*")
+	must(t, err)
+	for _, name := range names {
+		if !strings.Contains(name, ".secret-id") {
+			must(t, os.Remove(name))
+		}
+	}
+}
+
 // wrapped is the settings of a role whose secret id is wrapped.
 func wrapped(t *testing.T, role string, ttl time.Duration) (c vault.Config, token string) {
 	t.Helper()
@@ -59,7 +55,7 @@ func wrapped(t *testing.T, role string, ttl time.Duration) (c vault.Config, toke
 	roleID, _ := server.AppRoleWith(t, "approle", role, tokens)
 	token = server.WrappedSecretID(t, "approle", role, ttl)
 	c = config(server, kv2, "")
-	c.StateDir = stateDir(t, "")
+	c.StateDir = stateDir(t)
 	c.Auth = vault.Auth{Method: "approle", RoleID: roleID, WrappedSecretIDFile: file(t, token+"\n")}
 	return c, token
 }
@@ -180,6 +176,7 @@ func TestWrappedSpent(t *testing.T) {
 		if _, err := server.Client.Logical().DeleteWithContext(t.Context(), "auth/approle/role/wrapped-spent"); err != nil {
 			t.Fatal(err)
 		}
+		forgetTokens(t, c.StateDir)
 		_, err := get(t, source(t, c), 5*time.Second, "wrapped-spent", 0)
 		wantFault(t, err, fault.Refused, "AppRole login", "put a new wrapping token")
 	})
@@ -275,7 +272,8 @@ func TestUnwrapFull(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounts: run it as root")
 	}
-	c.StateDir = stateDir(t, ",size=64k")
+	c.StateDir = t.TempDir()
+	tmpfs(t, c.StateDir, "mode=0700,size=64k")
 	if err := os.WriteFile(filepath.Join(c.StateDir, "fill"), make([]byte, 64<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -326,6 +324,7 @@ func TestKeptSecretID(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			forgetTokens(t, c.StateDir)
 			_, err = get(t, source(t, c), 5*time.Second, "wrapped-kept", 0)
 			wantFault(t, err, fault.Refused, kept[0], "put a new wrapping token")
 			harmless(t, err, token)

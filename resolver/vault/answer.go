@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// answer is what came back, whole.
+type answer struct {
+	from   string // the server's address
+	status int
+	media  string // the content type, without parameters
+	body   []byte
+	to     *url.URL      // where a redirect points; empty for nowhere, nil for no redirect
+	after  time.Duration // how long the server asks not to be asked again
+	hidden []string      // credentials that were sent, in case the server echoes them
+}
+
+func newAnswer(from string, resp *http.Response, body []byte) answer {
+	a := answer{from: from, status: resp.StatusCode, body: body, media: "no content type"}
+	if media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err == nil {
+		a.media = clean(media)
+	}
+	if a.status >= 300 && a.status < 400 {
+		a.to = &url.URL{}
+		if to, err := resp.Location(); err == nil {
+			a.to = &url.URL{Scheme: to.Scheme, Host: to.Host}
+		}
+	}
+	if a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable {
+		a.after = retryAfter(resp.Header)
+	}
+	return a
+}
+
+// retryAfter is what the header of that name says: seconds, or a date. A date is
+// one of the server's clock, which need not be ours.
+func retryAfter(h http.Header) time.Duration {
+	text := h.Get("Retry-After")
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return max(at.Sub(now), 0)
+}
+
+// messages are the server's own error strings, on one line.
+func (a answer) messages() string {
+	var e struct{ Errors []string }
+	if json.Unmarshal(a.body, &e) != nil {
+		return ""
+	}
+	text := strings.Join(e.Errors, "; ")
+	for _, credential := range a.hidden {
+		if credential != "" {
+			text = strings.ReplaceAll(text, credential, "[secret]")
+		}
+	}
+	return clean(text)
+}
+
+// says reports whether the server's error strings have text in them.
+func (a answer) says(text string) bool {
+	return strings.Contains(strings.ToLower(a.messages()), text)
+}
+
+// isVaults reports whether the body has the shape of the API: an object with
+// errors or with data. A proxy's error page has not.
+func (a answer) isVaults() bool {
+	var shape struct {
+		Errors *[]string
+		Data   json.RawMessage
+		Auth   json.RawMessage
+	}
+	return json.Unmarshal(a.body, &shape) == nil && (shape.Errors != nil || shape.Data != nil || shape.Auth != nil)
+}
+
+// down reports whether the answer is one that another server of the cluster may
+// not give.
+func (a answer) down() bool { return a.status >= 500 }
+
+// passing reports whether the answer is one that time may change.
+func (a answer) passing() bool {
+	switch {
+	case a.status == http.StatusTooManyRequests, a.status == http.StatusPreconditionFailed, a.down():
+		return true
+	case a.status == http.StatusBadRequest:
+		// KV v2, for a moment after it was mounted.
+		return a.says("upgrading")
+	}
+	return false
+}
+
+// reason is what a passing answer is a case of.
+func (a answer) reason() fault.Reason {
+	switch {
+	case a.status == http.StatusTooManyRequests:
+		return fault.Throttled
+	case a.says("vault is sealed"), a.says("not initialized"):
+		return fault.Sealed
+	case a.down() && (a.says("not active") || a.says("standby")):
+		return fault.Standby
+	}
+	return ""
+}
+
+// seen says what came, for an error.
+func (a answer) seen() string {
+	msg := a.messages()
+	switch {
+	case a.says("vault is sealed"):
+		return fmt.Sprintf("sealed (HTTP %d)", a.status)
+	case msg != "":
+		return fmt.Sprintf("HTTP %d: %s", a.status, msg)
+	}
+	return fmt.Sprintf("HTTP %d", a.status)
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+)
+
+// headStart is how long one address of a name is waited for before the next one
+// is tried as well.
+const headStart = 250 * time.Millisecond
+
+// dialer connects to a name that may have several addresses, one for each server
+// of a cluster. Go's own tries them one after another and leaves each at least
+// two seconds, which is a start's whole time where a machine that is off, and
+// refuses nothing, comes first.
+type dialer struct {
+	lookup func(ctx context.Context, host string) ([]string, error)
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+func newDialer() dialer {
+	d := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	return dialer{net.DefaultResolver.LookupHost, d.DialContext}
+}
+
+// connect gives the connection that is there first.
+func (d dialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := d.lookup(ctx, host)
+	if err != nil || len(hosts) == 0 {
+		return d.dial(ctx, network, address) // which says so in its way
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	results := make(chan result)
+	var errs []error
+	for begun := 0; len(errs) < len(hosts); {
+		if begun < len(hosts) {
+			to := net.JoinHostPort(hosts[begun], port)
+			begun++
+			go func() {
+				conn, err := d.dial(ctx, network, to)
+				select {
+				case results <- result{conn, err}:
+				case <-ctx.Done():
+					if err == nil {
+						_ = conn.Close() // another one was first
+					}
+				}
+			}()
+		}
+		var next <-chan time.Time
+		if begun < len(hosts) {
+			next = time.After(headStart)
+		}
+		select {
+		case r := <-results:
+			if r.err == nil {
+				return r.conn, nil
+			}
+			errs = append(errs, r.err)
+		case <-next:
+		case <-ctx.Done():
+			return nil, errors.Join(append(errs, ctx.Err())...)
+		}
+	}
+	return nil, errors.Join(errs...)
+}

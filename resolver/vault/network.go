@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"syscall"
+	"time"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// lasting gives the fault for an error that no retry mends, or nil.
+//
+// A certificate that is not trusted is a refusal, ours: it may be the wrong CA
+// file, an expired certificate, or somebody in between, and none of them is an
+// outage. A scheme that does not fit the server is in the settings.
+func lasting(from string, err error) *fault.Error {
+	var cert *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	switch {
+	case errors.Is(err, errTooLarge):
+		return faultOf(from, fault.Unreachable, "", "%s", errTooLarge).Because(fault.Malformed)
+	case errors.As(err, &cert):
+		return faultOf(from, fault.Refused, trustHint(cert.Err), "its certificate is not trusted: %s", clean(cert.Err.Error()))
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
+		return faultOf(from, fault.Settings, "give the server a certificate; http:// is for an address on this machine alone",
+			"the address says https and the server does not speak TLS")
+	case errors.As(err, &alert):
+		return faultOf(from, fault.Refused, "", "it refused the TLS handshake: %s", clean(alert.Error()))
+	}
+	return nil
+}
+
+// trustHint is what to do about a certificate. Where it is the date that is
+// wrong, that may be the one of this machine.
+func trustHint(err error) string {
+	var invalid x509.CertificateInvalidError
+	if !errors.As(err, &invalid) || invalid.Reason != x509.Expired || invalid.Cert == nil {
+		return "set ca_cert to the CA that signed the server's certificate"
+	}
+	utc := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+	return fmt.Sprintf("this machine's clock says %s, and the certificate is valid from %s to %s; correct the clock, or renew the certificate",
+		utc(time.Now()), utc(invalid.Cert.NotBefore), utc(invalid.Cert.NotAfter))
+}
+
+// network says what an error of the network was, without addresses of the
+// client's side and without URLs.
+func network(err error) string {
+	var dns *net.DNSError
+	var errno syscall.Errno
+	var timeout net.Error
+	switch {
+	case errors.As(err, &dns):
+		return clean(dns.Error())
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return "the connection broke off in the answer"
+	case errors.As(err, &errno):
+		return clean(errno.Error())
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	}
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return clean(err.Error())
+}
