@@ -37,8 +37,13 @@ func (s *Source) get(ctx context.Context, what, at string, query url.Values) (an
 	})
 }
 
-// read gives the secret at p, below the mount.
+// read gives the secret at p, below the mount. It is asked for once, however
+// often a container names it.
 func (s *Source) read(ctx context.Context, o *opening, p string, version int) (*resolver.Secret, error) {
+	return s.reads.once(ctx, place{o, p, version}, func() (*resolver.Secret, error) { return s.fetch(ctx, o, p, version) })
+}
+
+func (s *Source) fetch(ctx context.Context, o *opening, p string, version int) (*resolver.Secret, error) {
 	at := path.Join(s.config.Mount, p)
 	var query url.Values
 	if o.kv == 2 {

@@ -94,6 +94,7 @@ type Source struct {
 	servers   servers
 	session   session
 	facts     facts
+	reads     reads
 }
 
 // New checks the settings and does nothing else: files are read and the server
