@@ -3,22 +3,51 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
 )
 
-// openVault makes the Vault source from the settings, for one container.
+// openVault makes the Vault source from the settings, for one container. A
+// hook's environment is its caller's, and counts where the operator says so.
 func openVault(s *config.Settings, c resolver.Container) (resolver.Source, error) {
-	return vault.New(vaultConfig(s), c)
+	v := vaultConfig(s)
+	if s.Vault.Environment {
+		v = vault.FromEnvironment(v)
+	}
+	return vault.New(v, c)
 }
 
-// openFresh is openVault for a person who asks: what was refused a moment ago
-// is asked again.
-func openFresh(s *config.Settings, c resolver.Container) (resolver.Source, error) {
-	v := vaultConfig(s)
+// openVaultForPeople is openVault for a command that a person gives, who is told
+// of what the environment changes.
+func openVaultForPeople(s *config.Settings, c resolver.Container) (resolver.Source, error) {
+	return vault.New(vaultConfigForPeople(os.Stderr, s), c)
+}
+
+// vaultConfigForPeople is vaultConfig with the variables that people use. What was
+// refused a moment ago is asked again for them.
+func vaultConfigForPeople(w io.Writer, s *config.Settings) vault.Config {
+	v := vault.FromEnvironment(vaultConfig(s))
 	v.Fresh = true
-	return vault.New(v, c)
+	if names := strings.Join(v.Variables(), ", "); names != "" {
+		text := "is used here; containers' starts do not see it"
+		if len(v.Variables()) > 1 {
+			text = "are used here; containers' starts do not see them"
+		}
+		if s.Vault.Environment {
+			text = "counts here; at a container's start, what its caller has set does"
+		}
+		_, _ = fmt.Fprintf(w, "note: %s %s\n", names, text) // a person's terminal
+	}
+	for _, note := range v.Notes() {
+		_, _ = fmt.Fprintln(w, "note: "+note)
+	}
+	return v
 }
 
 // vaultConfig is what the settings say of Vault.

@@ -73,6 +73,9 @@ func (s *Source) ask(ctx context.Context, what string, hidden []string, send sen
 		source: s, what: what, hidden: hidden, send: send, begun: time.Now(),
 		seen: make([]seen, n), followed: make([]bool, n), last: -1,
 	}
+	for _, note := range s.config.notes {
+		resolver.RecordOf(ctx).Note("%s", note)
+	}
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		a, again, err := q.round(ctx)
 		switch deadline, bounded := ctx.Deadline(); {

@@ -13,7 +13,7 @@
 // written by whoever starts a container. Neither decides anything here: where
 // the server is, how it is trusted, who logs in and below which mount and
 // prefix names are looked up come from [Config] alone. VAULT_* and proxy
-// variables have no effect, redirects lead to a
+// variables have no effect (but see [FromEnvironment]), redirects lead to a
 // server of the settings or nowhere, answers are capped.
 //
 // Outage never looks like absence: only an answer that is Vault's own "not
@@ -65,6 +65,8 @@ type Config struct {
 	Session   string   // the token that [Source.Session] named, and no login ever; empty for a login
 	Fresh     bool     // ask also what was refused a moment ago: somebody waits for what is so now
 	Auth      Auth
+
+	variables, notes []string // see FromEnvironment
 }
 
 // Auth says how to log in.
