@@ -13,17 +13,16 @@ package keep
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
+	"github.com/oci-secrets/oci-secrets/resolver/process"
 )
 
 // Container says whose variables they are. Both are as the runtime has them in
@@ -41,7 +40,7 @@ func Put(dir string, c Container, pid int, vars []string) error {
 	if err := root.Mkdir(place.Execs, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	started, err := startTime(pid)
+	started, err := process.Started(pid)
 	if err != nil {
 		return err
 	}
@@ -95,7 +94,7 @@ func sweep(root *os.Root, n int) error {
 		}
 		fields := head(f)
 		_ = f.Close() // only read from
-		if len(fields) == 4 && (ended(fields) || gone(fields)) {
+		if len(fields) == 4 && gone(fields) {
 			if removeErr := root.Remove(name); !errors.Is(removeErr, fs.ErrNotExist) { // another start was faster
 				err = errors.Join(err, removeErr)
 			}
@@ -136,37 +135,11 @@ func split(b []byte) []string { return strings.Split(strings.TrimSuffix(string(b
 // ended reports whether the process of a record has ended.
 func ended(fields []string) bool {
 	pid, err := strconv.Atoi(fields[0])
-	if err != nil {
-		return true
-	}
-	started, err := startTime(pid)
-	return err != nil || started != fields[1]
+	return err != nil || process.Ended(pid, fields[1])
 }
 
-// gone reports whether a record has no process and its bundle is not there any
-// more. Nothing else tells that a runtime did not create such a container.
+// gone is ended, also of a container that has no process on this kernel.
 func gone(fields []string) bool {
-	if fields[0] != "0" || !filepath.IsAbs(fields[3]) {
-		return false
-	}
-	_, err := os.Stat(fields[3])
-	return errors.Is(err, fs.ErrNotExist)
-}
-
-// startTime tells a process from all others that have or will have its pid:
-// the 22nd field of /proc/PID/stat (proc_pid_stat(5)), the 20th behind the name.
-// One that has ended and was not waited for yet has none.
-func startTime(pid int) (string, error) {
-	if pid == 0 {
-		return "", nil
-	}
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return "", err
-	}
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) < 20 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
-		return "", errors.New("the process has ended")
-	}
-	return string(fields[19]), nil
+	pid, err := strconv.Atoi(fields[0])
+	return err != nil || process.Gone(pid, fields[1], fields[3])
 }

@@ -28,9 +28,9 @@ func inMemory(t *testing.T) string {
 	return dir
 }
 
-// process gives the pid of a process that lives until end is called, which
+// lasting gives the pid of a process that lives until end is called, which
 // leaves it a zombie, or the test ends.
-func process(t *testing.T) (pid int, end func()) {
+func lasting(t *testing.T) (pid int, end func()) {
 	t.Helper()
 	cmd := exec.Command("cat")
 	in, err := cmd.StdinPipe()
@@ -63,7 +63,7 @@ func files(t *testing.T, dir string) int {
 
 func TestKeep(t *testing.T) {
 	dir := inMemory(t)
-	pid, end := process(t)
+	pid, end := lasting(t)
 	a, b := Container{"a", "/bundle"}, Container{"b", "/bundle"}
 	if _, err := Get(dir, a); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("before: %v", err)
@@ -111,13 +111,13 @@ func TestSameFile(t *testing.T) {
 func TestSweep(t *testing.T) {
 	dir := inMemory(t)
 	for i := range 3 {
-		pid, end := process(t)
+		pid, end := lasting(t)
 		if err := Put(dir, Container{fmt.Sprint(i), "/bundle"}, pid, []string{"A=1"}); err != nil {
 			t.Fatal(err)
 		}
 		end()
 	}
-	pid, _ := process(t)
+	pid, _ := lasting(t)
 	if err := Put(dir, Container{"last", "/bundle"}, pid, []string{"A=1"}); err != nil || files(t, dir) != 1 {
 		t.Errorf("%d files are left, %v", files(t, dir), err)
 	}
@@ -140,9 +140,9 @@ func TestSweepWithoutProcess(t *testing.T) {
 // TestSweepTogether has starts that remove the same files at the same time.
 func TestSweepTogether(t *testing.T) {
 	dir := inMemory(t)
-	alive, _ := process(t)
+	alive, _ := lasting(t)
 	for range 20 {
-		pid, end := process(t)
+		pid, end := lasting(t)
 		for i := range 30 {
 			if err := Put(dir, Container{fmt.Sprint("dead", i), "/bundle"}, pid, nil); err != nil {
 				t.Fatal(err)
