@@ -81,6 +81,11 @@ func (a answer) says(text string) bool {
 	return strings.Contains(strings.ToLower(a.messages()), text)
 }
 
+// isNothing reports whether the answer says nothing but that it was done.
+func (a answer) isNothing() bool {
+	return len(a.body) == 0 && (a.status == http.StatusNoContent || a.status == http.StatusAccepted)
+}
+
 // isVaults reports whether the body has the shape of the API: an object with
 // errors or with data. A proxy's error page has not.
 func (a answer) isVaults() bool {

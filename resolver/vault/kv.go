@@ -37,10 +37,17 @@ func (s *Source) get(ctx context.Context, what, at string, query url.Values) (an
 	})
 }
 
+// place is where a secret is read. After a new login it is another place.
+type place struct {
+	login   *opening
+	path    string
+	version int
+}
+
 // read gives the secret at p, below the mount. It is asked for once, however
 // often a container names it.
 func (s *Source) read(ctx context.Context, o *opening, p string, version int) (*resolver.Secret, error) {
-	return s.reads.once(ctx, place{o, p, version}, func() (*resolver.Secret, error) { return s.fetch(ctx, o, p, version) })
+	return s.reads.get(ctx, place{o, p, version}, func() (*resolver.Secret, error) { return s.fetch(ctx, o, p, version) })
 }
 
 func (s *Source) fetch(ctx context.Context, o *opening, p string, version int) (*resolver.Secret, error) {

@@ -187,7 +187,7 @@ func (q *question) judge(a answer, err error) seen {
 		// net/http's own answer, Vault's and OpenBao's server among them.
 		return always(faultOf(a.from, fault.Settings, "write the address with https://",
 			"the address says http and the server speaks TLS"))
-	case a.status != http.StatusNoContent && !a.isVaults():
+	case !a.isVaults() && !a.isNothing():
 		return always(strange(q.what, a))
 	}
 	return seen{}

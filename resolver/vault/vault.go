@@ -41,6 +41,7 @@ import (
 	"errors"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +65,7 @@ type Config struct {
 	StateDir  string   // where the host's containers share a login; empty for no sharing
 	Session   string   // the token that [Source.Session] named, and no login ever; empty for a login
 	Fresh     bool     // ask also what was refused a moment ago: somebody waits for what is so now
+	Trial     bool     // there is no container: what is leased is given back at once
 	Auth      Auth
 
 	variables, notes []string // see FromEnvironment
@@ -96,7 +98,8 @@ type Source struct {
 	servers   servers
 	session   session
 	facts     facts
-	reads     reads
+	reads     memo[place, *resolver.Secret] // a container may name one in several ways, and gets one answer
+	dynamic   dynamic
 }
 
 // New checks the settings and does nothing else: files are read and the server
@@ -110,6 +113,7 @@ func New(config Config, c resolver.Container) (*Source, error) {
 	if config.Mount == "" {
 		config.Mount = "secret"
 	}
+	config.Dynamic = slices.Clone(config.Dynamic)
 	config.Prefix = strings.Trim(config.Prefix, "/")
 	config.Auth.Mount = strings.Trim(config.Auth.Mount, "/")
 	if config.Session != "" {
@@ -133,6 +137,11 @@ func New(config Config, c resolver.Container) (*Source, error) {
 	} {
 		if p.path != "" && !plain(p.path) {
 			return nil, settings("vault: %s %q: parts are letters, digits, '.', '_' and '-', joined by '/'", p.what, p.path)
+		}
+	}
+	for i, p := range config.Dynamic {
+		if config.Dynamic[i] = strings.Trim(p, "/"); !plain(config.Dynamic[i]) {
+			return nil, settings("vault: dynamic %q: parts are letters, digits, '.', '_' and '-', joined by '/'", p)
 		}
 	}
 	if strings.ContainsFunc(config.Namespace, isControl) {
@@ -159,6 +168,9 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, defaultDeadline)
 		defer cancel()
+	}
+	if s.isDynamic(name) {
+		return s.getDynamic(ctx, name, version)
 	}
 	if err := s.expandPrefix(); err != nil {
 		return nil, err
