@@ -121,5 +121,5 @@ func startCommand(name, usage, description string, flags ...cli.Flag) *cli.Comma
 }
 
 func newStart(c *cli.Context) *start.Start {
-	return &start.Start{Config: c.String("config"), Keep: c.String("keep"), OpenVault: openVault}
+	return &start.Start{Config: c.String("config"), Keep: c.String("keep"), OpenVault: openVault, OpenLeases: openLeases}
 }

@@ -142,7 +142,7 @@ func variables(c *cli.Context, asked spec.Asked, doc *spec.Doc) ([]explained, er
 		container.Spec = func() (*spec.Doc, error) { return doc, nil }
 	}
 	st := newStart(c)
-	st.OpenVault = openVaultForPeople
+	st.OpenVault = openTrial
 	vars, err := st.Resolve(c.Context, container, asked)
 	if err != nil {
 		return nil, err
@@ -163,7 +163,7 @@ func plan(c *cli.Context, asked spec.Asked) ([]planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := settings.Resolver(openVaultForPeople, resolver.Container{})
+	r, err := settings.Resolver(openTrial, resolver.Container{})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
+	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
 )
 
@@ -23,10 +24,12 @@ func openVault(s *config.Settings, c resolver.Container) (resolver.Source, error
 	return vault.New(v, c)
 }
 
-// openVaultForPeople is openVault for a command that a person gives, who is told
-// of what the environment changes.
-func openVaultForPeople(s *config.Settings, c resolver.Container) (resolver.Source, error) {
-	return vault.New(vaultConfigForPeople(os.Stderr, s), c)
+// openTrial is openVault for a person who asks what a container would get, and is
+// told of what the environment changes.
+func openTrial(s *config.Settings, c resolver.Container) (resolver.Source, error) {
+	v := vaultConfigForPeople(os.Stderr, s)
+	v.Trial = true
+	return vault.New(v, c)
 }
 
 // vaultConfigForPeople is vaultConfig with the variables that people use. What was
@@ -48,6 +51,16 @@ func vaultConfigForPeople(w io.Writer, s *config.Settings) vault.Config {
 		_, _ = fmt.Fprintln(w, "note: "+note)
 	}
 	return v
+}
+
+// openLeases makes the Vault source for what containers were leased, which may
+// be gone: the settings that want to know about them do not count.
+func openLeases(s *config.Settings) lease.Opener {
+	return func(session string) (lease.Server, error) {
+		v := vaultConfig(s)
+		v.Prefix, v.Session = "", session
+		return vault.New(v, resolver.Container{})
+	}
 }
 
 // vaultConfig is what the settings say of Vault.

@@ -67,7 +67,9 @@ func init() {
 // forget serves poststop, where state says so: it removes what was kept for the
 // container (package keep). A file that is not there, or cannot be removed, is no
 // reason to fail: runc reports a failed poststop hook as a failed delete, and
-// engines then keep what belongs to a container that is gone.
+// engines then keep what belongs to a container that is gone. It is not all that
+// there is to do where something was leased for the container (package lease), or
+// where that cannot be told without the settings.
 func forget(state []byte) (done bool) {
 	var id string
 	_, err := jsontext.Scan(state, func(m jsontext.Member) {
@@ -85,10 +87,12 @@ func forget(state []byte) (done bool) {
 	if err != nil || !done {
 		return false
 	}
-	if Keep != "" {
-		_ = syscall.Unlink(Keep + "/" + place.Exec(id))
+	if Keep == "" {
+		return false
 	}
-	return true
+	_ = syscall.Unlink(Keep + "/" + place.Exec(id))
+	var st syscall.Stat_t
+	return syscall.Stat(Keep+"/"+place.Lease(id), &st) == syscall.ENOENT
 }
 
 // asksNothing reports whether input, a config.json or a state, asks for

@@ -3,10 +3,13 @@
 package pass
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
 	"github.com/oci-secrets/oci-secrets/spec"
 )
 
@@ -114,5 +117,45 @@ func TestPlain(t *testing.T) {
 	}
 	if got := commandLine(); len(got) == 0 || !slices.ContainsFunc(got, func(a string) bool { return strings.HasPrefix(a, "-test.") }) {
 		t.Errorf("the command line of this test is not %q", got)
+	}
+}
+
+// TestForget has poststop end at once only where it is known that nothing was
+// leased for the container.
+func TestForget(t *testing.T) {
+	dir := t.TempDir()
+	put := func(path string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, path), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(place.Lease("leased") + "/record")
+	defer func(keep string) { Keep = keep }(Keep)
+	for name, tt := range map[string]struct {
+		keep, state string
+		want        bool
+	}{
+		"nothing":            {dir, `{"id":"none","status":"stopped"}`, true},
+		"kept":               {dir, `{"id":"kept","status":"stopped"}`, true},
+		"leased":             {dir, `{"id":"leased","status":"stopped"}`, false},
+		"directory unknown":  {"", `{"id":"none","status":"stopped"}`, false},
+		"no directory":       {dir + "/none", `{"id":"none","status":"stopped"}`, true},
+		"it is not poststop": {dir, `{"id":"kept","status":"created"}`, false},
+	} {
+		put(place.Exec("kept"))
+		put(place.Exec("leased"))
+		Keep = tt.keep
+		if got := forget([]byte(tt.state)); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+		for id, want := range map[string]bool{"kept": name != "kept", "leased": name != "leased"} {
+			if _, err := os.Stat(filepath.Join(dir, place.Exec(id))); (err == nil) != want {
+				t.Errorf("%s: what was kept for %s: %v", name, id, err)
+			}
+		}
 	}
 }

@@ -30,7 +30,7 @@ import (
 // nobody outside the namespace sees the copy, which goes with the last process in
 // it: runsc's own processes have others. What the runtime itself keeps of its
 // spec is out of our hands (SECURITY.md).
-func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, asked spec.Asked, settings *config.Settings) error {
+func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, asked spec.Asked, settings *config.Settings) (err error) {
 	bundle, _ := argv.Last(s.Local, "bundle") // which runsc tells as it was told it
 	if bundle == "" {
 		var err error
@@ -43,6 +43,11 @@ func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, aske
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			s.start.GiveBack(ctx, c.ID)
+		}
+	}()
 	env := resolver.Env(vars)
 	amended, err := withValues(doc, env, settings)
 	if err != nil {
@@ -61,13 +66,13 @@ func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, aske
 }
 
 // withValues gives the document with env. A hook of ours would refuse such a
-// container; what it does at poststop is needed where something is kept.
+// container; what it does at poststop is needed where something is kept or leased.
 func withValues(doc *spec.Doc, env []string, settings *config.Settings) ([]byte, error) {
 	steps := []func(*spec.Doc) ([]byte, error){
 		(*spec.Doc).WithoutHook,
 		func(d *spec.Doc) ([]byte, error) { return d.WithEnv(env) },
 	}
-	if settings.Runtime.Exec == "on" {
+	if settings.Runtime.Exec == "on" || settings.Vault != nil && len(settings.Vault.Dynamic) > 0 {
 		steps = append(steps, func(d *spec.Doc) ([]byte, error) { return withHook(d, settings, spec.Poststop) })
 	}
 	var b []byte

@@ -90,7 +90,9 @@ func (s *shim) run(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return s.replace(args)
+	err = s.replace(args)
+	s.start.GiveBack(ctx, s.id())
+	return err
 }
 
 // replace makes this process the real runtime.

@@ -23,11 +23,14 @@ import (
 var handlers = []string{"run.oci.handler", "module.wasm.image/variant"}
 
 // Hook delivers to the container whose state a runtime wrote to the hook's
-// standard input. What there is to do at poststop package pass has done.
-func (s *Start) Hook(ctx context.Context, state []byte) error {
+// standard input. Most of what there is to do at poststop package pass has done.
+func (s *Start) Hook(ctx context.Context, state []byte) (err error) {
 	st, annotations, err := parseState(state)
-	if err != nil || st.Status == specs.StateStopped {
+	if err != nil {
 		return err
+	}
+	if st.Status == specs.StateStopped {
+		return s.poststop(ctx, st.ID)
 	}
 	if len(annotations) == 0 { // a runtime may leave them out of the state
 		if annotations, err = bundleAnnotations(st.Bundle); err != nil {
@@ -62,6 +65,11 @@ func (s *Start) Hook(ctx context.Context, state []byte) error {
 		return err
 	}
 	defer tracer.Close()
+	defer func() {
+		if err != nil {
+			s.GiveBack(ctx, st.ID)
+		}
+	}()
 	vars, err := r.Resolve(ctx, asked)
 	if err != nil {
 		return err

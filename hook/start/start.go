@@ -17,6 +17,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
+	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/spec"
 )
 
@@ -29,10 +30,15 @@ type Start struct {
 	Config    string             // path of the settings; "" for the usual places
 	Keep      string             // the state directory where what is delivered is kept for exec; "" for not
 	OpenVault config.VaultOpener // nil: fail with ErrVault where it would be needed
+
+	OpenLeases func(*config.Settings) lease.Opener // the same for what was leased
+
+	opened *resolver.Resolver // what was asked, if anything was
 }
 
 // Resolve gives the variables that a container gets for what it asks. It ends
-// at the settings' deadline.
+// at the settings' deadline. Where the container does not start after all, what
+// was leased for it must be given back.
 func (s *Start) Resolve(ctx context.Context, c resolver.Container, asked spec.Asked) ([]resolver.Variable, error) {
 	r, deadline, err := s.open(ctx, c)
 	if err != nil {
@@ -40,7 +46,11 @@ func (s *Start) Resolve(ctx context.Context, c resolver.Container, asked spec.As
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return r.Resolve(ctx, asked)
+	vars, err := r.Resolve(ctx, asked)
+	if err != nil {
+		s.GiveBack(ctx, c.ID)
+	}
+	return vars, err
 }
 
 // Settings reads the settings. How long that may take they cannot say
@@ -65,5 +75,6 @@ func (s *Start) open(ctx context.Context, c resolver.Container) (r *resolver.Res
 		return nil, time.Time{}, ErrVault
 	}
 	r, err = settings.Resolver(s.OpenVault, c)
+	s.opened = r
 	return r, begun.Add(settings.Deadline.Duration), err
 }

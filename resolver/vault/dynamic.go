@@ -133,12 +133,12 @@ func (s *Source) lease(ctx context.Context, at, started string) (*resolver.Secre
 
 // refusal is what an answer to a read says, where it is not a secret.
 func (s *Source) refusal(at string, a answer) error {
-	switch {
-	case a.status == http.StatusOK:
+	switch a.status {
+	case http.StatusOK:
 		return nil
-	case a.status == http.StatusNotFound:
+	case http.StatusNotFound:
 		return s.missing(at, 0, a)
-	case a.status == http.StatusForbidden:
+	case http.StatusForbidden:
 		return s.forbidden("read "+at, at, "read", a)
 	}
 	return s.fault(fault.Refused, "", "read %s: %s", at, a.seen())

@@ -82,7 +82,7 @@ func TestReadOnceCut(t *testing.T) {
 	}()
 	// A third one does not wait any longer than it has time.
 	_, err := get(t, s, 100*time.Millisecond, "db", 0)
-	wantFault(t, err, fault.Unreachable, "read containers/db: gave up waiting")
+	wantFault(t, err, fault.Unreachable, "gave up waiting for another read")
 	cancel()
 	wantFault(t, <-cut, fault.Unreachable, "given up")
 	if err := <-waited; err != nil {
