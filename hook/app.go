@@ -85,6 +85,7 @@ func newApp(stdout io.Writer) *cli.App {
 			verifyCommand(),
 			probeCommand(),
 			hookConfigCommand(),
+			leasesCommand(),
 			nriCommand(),
 			completionCommand(),
 		},

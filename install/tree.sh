@@ -31,6 +31,7 @@ files() {
 	"$1" 0644 bin/completion/fish share/fish/vendor_completions.d/oci-secrets.fish
 	"$1" 0644 install/systemd/oci-secrets-nri.service "$units/oci-secrets-nri.service"
 	"$1" 0644 install/systemd/oci-secrets-guard.service "$units/oci-secrets-guard.service"
+	"$1" 0644 install/systemd/oci-secrets-leases.service "$units/oci-secrets-leases.service"
 	"$1" 0644 install/example/config.toml "$doc/examples/config.toml"
 	for text in README.md SECURITY.md CHANGELOG.md LICENSE bin/NOTICE; do
 		"$1" 0644 "$text" "$doc/${text##*/}"

@@ -48,7 +48,9 @@ look 'oci-secrets uninstall podman' /etc/oci-secrets/hooks.d/*.json /etc/contain
 look 'oci-secrets uninstall docker' /etc/docker/daemon.json
 look 'oci-secrets uninstall containerd' /etc/containerd/config.toml /etc/containerd/conf.d/*.toml /opt/nri/plugins/*
 look 'oci-secrets uninstall crio' /etc/crio/crio.conf /etc/crio/crio.conf.d/*
-look 'systemctl disable --now oci-secrets-nri oci-secrets-guard' /etc/systemd/system/*.wants/oci-secrets-*.service
+look 'systemctl disable --now oci-secrets-nri oci-secrets-guard' /etc/systemd/system/*.wants/oci-secrets-nri.service \
+	/etc/systemd/system/*.wants/oci-secrets-guard.service
+look 'systemctl disable --now oci-secrets-leases' /etc/systemd/system/*.wants/oci-secrets-leases.service
 while IFS=: read -r user _ uid _ _ home _; do
 	[ "$uid" -ge 1000 ] || continue
 	look "oci-secrets uninstall podman --rootless, as $user" "$home"/.config/containers/oci-secrets/hooks.d/oci-secrets.json \

@@ -85,7 +85,7 @@ func TestDeb(t *testing.T) {
 	}
 	r.must(t, "oci-secrets", "explain", "--offline", "--annotation", "secrets.oci/from=db")
 	r.must(t, "sh", "-c", "man -w oci-secrets oci-secrets-runtime oci-secrets-config.toml oci-secrets-annotations")
-	r.must(t, "systemd-analyze", "verify", "--man=no", "/usr/lib/systemd/system/"+units[0], "/usr/lib/systemd/system/"+units[1])
+	r.must(t, "systemd-analyze", "verify", "--man=no", "/usr/lib/systemd/system/"+units[0], "/usr/lib/systemd/system/"+units[1], "/usr/lib/systemd/system/"+keeper)
 
 	r.must(t, "dpkg", "--no-triggers", "--remove", "oci-secrets")
 	r.must(t, "dpkg", "--no-triggers", "--purge", "oci-secrets")

@@ -37,6 +37,7 @@ var told = map[string]struct{ file, text, hint string }{
 	"CRI-O's own":               {"etc/crio/crio.conf", inToml, "oci-secrets uninstall crio"},
 	"a unit":                    {"etc/systemd/system/containerd.service.wants/oci-secrets-nri.service", "-> /usr/lib/systemd/system/oci-secrets-nri.service", "systemctl disable --now"},
 	"a unit, by the other path": {"etc/systemd/system/crio.service.wants/oci-secrets-guard.service", "-> /lib/systemd/system/oci-secrets-guard.service", "systemctl disable --now"},
+	"the keeper of leases":      {"etc/systemd/system/multi-user.target.wants/oci-secrets-leases.service", "-> /usr/lib/systemd/system/oci-secrets-leases.service", "systemctl disable --now oci-secrets-leases"},
 	"a user's podman":           {"home/somebody/.config/containers/oci-secrets/hooks.d/oci-secrets.json", inPodman, "oci-secrets uninstall podman --rootless, as somebody"},
 	"a user's containers.conf":  {"home/somebody/.config/containers/containers.conf.d/90-oci-secrets.conf", inToml, "oci-secrets uninstall podman --rootless, as somebody"},
 	"a user's docker":           {"home/somebody/.config/docker/daemon.json", inDocker, "oci-secrets uninstall docker --rootless, as somebody"},

@@ -110,9 +110,9 @@ func TestUninstall(t *testing.T) {
 	give(t, dest)
 	before := tree(t, dest)
 	script(t, dest, "/opt/x", "install")
-	for _, unit := range units {
+	for _, unit := range append([]string{keeper}, units...) {
 		text := readFile(t, filepath.Join(dest, "opt/x/lib/systemd/system", unit))
-		if !strings.Contains(text, "\nExecStart=/opt/x/bin/oci-secrets nri") || strings.Contains(text, "/usr/") {
+		if !strings.Contains(text, "\nExecStart=/opt/x/bin/oci-secrets ") || strings.Contains(text, "/usr/") {
 			t.Errorf("%s does not run the binary of its prefix:\n%s", unit, text)
 		}
 	}

@@ -5,6 +5,7 @@ package package_test
 import (
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,33 @@ import (
 )
 
 var units = []string{"oci-secrets-nri.service", "oci-secrets-guard.service"}
+
+// keeper is the one unit that has to reach more than an engine's socket.
+const keeper = "oci-secrets-leases.service"
+
+// TestKeeperUnit has the keeper of leases confined as the plugins are, but for
+// what it is there for.
+func TestKeeperUnit(t *testing.T) {
+	path := filepath.Join(rig.Root(t), "install/systemd", keeper)
+	text := readFile(t, path)
+	_, confined, _ := strings.Cut(readFile(t, filepath.Join(rig.Root(t), "install/systemd", units[0])), "\nNoNewPrivileges=")
+	confined, _, _ = strings.Cut(confined, "\n\n")
+	holes := []string{"PrivateNetwork", "RestrictAddressFamilies", "IPAddressDeny", "InaccessiblePaths", "ProtectProc", "ProcSubset"}
+	for _, line := range strings.Split("NoNewPrivileges="+confined, "\n") {
+		key, _, _ := strings.Cut(line, "=")
+		line = strings.TrimSuffix(line, " @resources")
+		if !slices.Contains(holes, key) && !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("%s lacks %s", keeper, line)
+		}
+	}
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("the rest of this test needs systemd-analyze, of Debian's systemd")
+	}
+	r := rig.Run(t, "systemd-analyze", "security", "--no-pager", "--offline=yes", "--threshold=23", path)
+	if r.Code != 0 {
+		t.Errorf("%s is more exposed than 2.3: %s%s", keeper, r.Stdout, r.Stderr)
+	}
+}
 
 // TestUnits has both confined alike, and as narrowly as systemd knows how to say.
 func TestUnits(t *testing.T) {

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keeper
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/oci-secrets/oci-secrets/resolver/lease"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// session is the login that leases were made with, and end with.
+type session struct {
+	server lease.Server
+	opened time.Duration
+	next   time.Duration // when to see to the login
+	busy   bool
+}
+
+// fresh is how long a login that is not kept is used: its file may have another
+// one by then.
+const fresh = 30 * time.Second
+
+// server gives the server of a session.
+func (k *Keeper) server(name string) (lease.Server, error) {
+	s := k.sessions[name]
+	if s != nil && s.server != nil && (name != "" || lease.Now()-s.opened < fresh) {
+		return s.server, nil
+	}
+	server, err := k.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if s == nil {
+		s = &session{}
+		k.sessions[name] = s
+	}
+	s.server, s.opened = server, lease.Now()
+	return server, nil
+}
+
+// job asks a server on the side. What comes of it is settled by the one that
+// decides.
+func (k *Keeper) job(ctx context.Context, name string, ask func(context.Context, lease.Server) error, settle func(error)) {
+	server, err := k.server(name)
+	k.jobs++
+	go func() {
+		if err == nil {
+			ctx, cancel := context.WithTimeout(ctx, jobTime)
+			defer cancel()
+			err = ask(ctx, server)
+		}
+		k.done <- func() {
+			if ctx.Err() != nil {
+				return // it says nothing of the server
+			}
+			k.answered(err)
+			if s := k.sessions[name]; err != nil && s != nil && name == "" {
+				s.server = nil
+			}
+			settle(err)
+		}
+	}()
+}
+
+// answered keeps track of whether there is a server.
+func (k *Keeper) answered(err error) {
+	const text = "Vault does not answer; leases are renewed and revoked when it does: "
+	if err != nil && errors.Is(err, fault.Unreachable) {
+		if k.pause == 0 {
+			k.Log("%s%v", text, err)
+		}
+		k.pause = min(max(2*k.pause, shortest), longest)
+		k.again = lease.Now() + k.pause
+		return
+	}
+	if k.pause > 0 {
+		k.pause = 0
+		k.Log("Vault answers again")
+	}
+}
+
+// renew extends a lease.
+func (k *Keeper) renew(ctx context.Context, h *held) {
+	h.busy = true
+	issued := lease.Now() // before it is, rather than after
+	var ttl time.Duration
+	var renewable bool
+	k.job(ctx, h.Session, func(ctx context.Context, s lease.Server) (err error) {
+		ttl, renewable, err = s.Renew(ctx, h.ID, h.Asked)
+		return err
+	}, func(err error) {
+		h.busy = false
+		switch {
+		case errors.Is(err, lease.ErrLost):
+			k.right(h)
+			h.final, h.TTL = true, min(h.TTL, max(lease.Now()-h.Issued, 0))
+		case err != nil:
+			k.failed(h, "renewed", err)
+		default:
+			k.right(h)
+			h.Issued, h.TTL, h.Renewable = issued, ttl, renewable
+			h.plan()
+			h.warned, h.ended = false, false
+			if err := lease.Update(k.Dir, h.Record); err != nil {
+				k.trouble("the records of leases cannot be written: " + err.Error())
+			}
+		}
+	})
+}
+
+// revoke ends a lease whose container is gone, and forgets it.
+func (k *Keeper) revoke(ctx context.Context, h *held) {
+	h.busy = true
+	k.job(ctx, h.Session, func(ctx context.Context, s lease.Server) error { return s.Revoke(ctx, h.ID) }, func(err error) {
+		h.busy = false
+		if err != nil && lease.Now() < h.Expires() {
+			k.failed(h, "revoked", err)
+			return
+		}
+		// What could not be revoked has ended by itself.
+		k.right(h)
+		if err := lease.Remove(k.Dir, h.Record); err != nil {
+			k.trouble("the records of leases cannot be removed: " + err.Error())
+			h.due = lease.Now() + longest
+			return
+		}
+		delete(k.held, h.ID)
+		if err == nil {
+			k.Log("container %s is gone: its lease of %s is revoked", h.Container, h.Path)
+		}
+	})
+}
+
+// failed sees to it that something is tried again.
+func (k *Keeper) failed(h *held, what string, err error) {
+	h.pause = min(max(2*h.pause, shortest), longest)
+	now := lease.Now()
+	left := h.Expires() - now
+	h.due = now + min(h.pause, max(left/2, shortest)) // in time for a short one
+	if errors.Is(err, fault.Unreachable) {
+		return // which is told of all together
+	}
+	text := "leases are not " + what + ": " + err.Error()
+	for _, hint := range fault.Hints(err) {
+		text += "; hint: " + hint
+	}
+	if h.wrong != text {
+		k.right(h)
+		h.wrong = text
+		k.trouble(text)
+	}
+	if what == "renewed" && left <= 0 {
+		h.final = true // it has ended, and nobody will say so
+	}
+}
+
+// right says that nothing is wrong with a lease any more.
+func (k *Keeper) right(h *held) {
+	text := h.wrong
+	h.wrong = ""
+	if text == "" {
+		return
+	}
+	for _, other := range k.held {
+		if other.wrong == text {
+			return
+		}
+	}
+	k.over(text)
+}
+
+// stay keeps the logins of sessions from ending that live leases were made with,
+// and forgets the others.
+func (k *Keeper) stay(ctx context.Context, now time.Duration, live map[string]bool) {
+	for name, s := range k.sessions {
+		if !live[name] && !s.busy {
+			delete(k.sessions, name)
+		}
+	}
+	for name, is := range live {
+		if !is || name == "" || !k.free(now) { // what is not kept is not ours to renew
+			continue
+		}
+		if _, err := k.server(name); err != nil {
+			k.trouble("logins are not renewed: " + err.Error())
+			continue
+		}
+		s := k.sessions[name]
+		if s.busy || s.next > now {
+			continue
+		}
+		s.busy, s.next = true, now+poll
+		k.job(ctx, name, func(ctx context.Context, server lease.Server) error { return server.Stay(ctx) }, func(err error) {
+			s.busy = false
+			if err != nil && !errors.Is(err, fault.Unreachable) {
+				k.trouble("a login is not renewed, and the leases that were made with it end: " + err.Error())
+				s.next = lease.Now() + longest
+			}
+		})
+	}
+}
