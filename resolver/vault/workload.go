@@ -6,26 +6,16 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
-	"io"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
-	"github.com/oci-secrets/oci-secrets/resolver/private"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
-
-// maxJWT is the size of the largest token that is read.
-const maxJWT = 64 << 10
 
 // workload is who a container is to Kubernetes. It stands in the token of its
 // service account, as the kubelet wrote it into a volume of the pod; what
@@ -34,12 +24,6 @@ type workload struct {
 	token              resolver.Value
 	namespace, account string
 }
-
-// podUIDs are the annotations in which CRI engines themselves write the pod's
-// uid. They can only contradict.
-var podUIDs = []string{"io.kubernetes.cri.sandbox-uid", "io.kubernetes.pod.uid"}
-
-var uid = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
 
 func (a Auth) checkWorkload() error {
 	for _, p := range []struct{ key, path string }{{"workload_token", a.WorkloadToken}, {"kubelet", a.Kubelet}} {
@@ -92,16 +76,48 @@ func (s *Source) findWorkload() (*workload, error) {
 	if tokens != pod {
 		return nil, noWorkload("", "%s is in the volume of pod %s, and is the token of another pod", filepath.Join(source, name), pod)
 	}
-	annotations, err := doc.Annotations()
-	if err != nil {
-		return nil, err
-	}
-	for _, key := range podUIDs {
-		if says, ok := annotations[key]; ok && says != pod {
-			return nil, noWorkload("", "the engine says with %s that the container is of another pod than %s, whose volume it mounts", key, pod)
+	for place, says := range engineSays(doc) {
+		if strings.ReplaceAll(says, "-", "_") != strings.ReplaceAll(pod, "-", "_") {
+			return nil, noWorkload("", "the engine says with %s that the container is of another pod than %s, whose volume it mounts", place, pod)
 		}
 	}
 	return w, nil
+}
+
+// podGroup is the pod's uid in the control group that a kubelet gives to a pod,
+// where - may be _.
+var podGroup = regexp.MustCompile(`kubepods[^:]*[/-]pod([A-Za-z0-9_-]+)`)
+
+// engineSays gives the pod's uid as the engine has it from the kubelet, by the
+// place where it says so. A pod that may mount what it likes of the host could
+// mount another one's volume; so what is said here can only contradict. Nothing
+// else of these places is used, and one that cannot be read says nothing.
+func engineSays(doc *spec.Doc) map[string]string {
+	said := map[string]string{}
+	if text, ok := member(doc, "linux", "cgroupsPath"); ok {
+		if m := podGroup.FindStringSubmatch(text); m != nil {
+			said["cgroupsPath"] = m[1]
+		}
+	}
+	const kubelet, containerd, crio = "io.kubernetes.pod.uid", "io.kubernetes.cri.sandbox-uid", "io.kubernetes.cri-o.Labels"
+	for _, key := range []string{containerd, kubelet} {
+		if text, ok := member(doc, "annotations", key); ok {
+			said[key] = text
+		}
+	}
+	if text, ok := member(doc, "annotations", crio); ok {
+		var labels map[string]string
+		if json.Unmarshal([]byte(text), &labels) == nil && labels[kubelet] != "" {
+			said[crio] = labels[kubelet]
+		}
+	}
+	return said
+}
+
+// member is a string of a document.
+func member(doc *spec.Doc, path ...string) (text string, ok bool) {
+	literal, ok, err := doc.Member(path...)
+	return text, ok && err == nil && json.Unmarshal([]byte(literal), &text) == nil
 }
 
 // noWorkload is the fault of a container that has no workload identity, or not
@@ -126,139 +142,6 @@ func volumeOf(mounts []spec.Mount, token string) (source, name string, err error
 		return m.Source, name, nil
 	}
 	return "", "", noWorkload("set automountServiceAccountToken for the pod, or workload_token to where it has its token", "nothing is mounted above %s", token)
-}
-
-// openVolume opens a volume that a kubelet has projected for a pod, and gives
-// the pod's uid. The way to it has no symbolic link and nobody else can write
-// there, and it is a file system of its own in memory, as the kubelet mounts
-// one.
-func openVolume(kubelet, source string) (volume *os.Root, pod string, err error) {
-	not := func(why string) error {
-		return noWorkload("set kubelet to the kubelet's directory on this host", "%s %s", clean(source), why)
-	}
-	// An engine may have resolved the links that lead to the kubelet's directory.
-	at, err := filepath.EvalSymlinks(kubelet)
-	if err != nil {
-		return nil, "", noWorkload("set kubelet to the kubelet's directory on this host", "the kubelet's directory %s: %s", kubelet, reason(err))
-	}
-	rest, below := strings.CutPrefix(source, kubelet+"/")
-	if !below {
-		rest, below = strings.CutPrefix(source, at+"/")
-	}
-	parts := strings.Split(rest, "/")
-	if !below || path.Clean(source) != source || len(parts) != 5 || parts[0] != "pods" || !uid.MatchString(parts[1]) ||
-		parts[2] != "volumes" || parts[3] != "kubernetes.io~projected" {
-		return nil, "", not("is not " + kubelet + "/pods/<uid>/volumes/kubernetes.io~projected/<name>")
-	}
-	root, err := os.OpenRoot(at)
-	if err != nil {
-		return nil, "", not("cannot be opened: " + reason(err))
-	}
-	defer func() { _ = root.Close() }() // the last one but volume
-	above, err := stat(root)
-	if err != nil {
-		return nil, "", not("cannot be looked at: " + reason(err))
-	}
-	if !ours(above) || above.Mode&0o022 != 0 {
-		return nil, "", not("is below " + at + ", where others can write")
-	}
-	for i, part := range parts {
-		link, err := root.Lstat(part)
-		if err != nil {
-			return nil, "", not("cannot be opened: " + reason(err))
-		}
-		if !link.IsDir() {
-			return nil, "", not("leads through " + part + ", which is no directory")
-		}
-		next, err := root.OpenRoot(part)
-		if err != nil {
-			return nil, "", not("cannot be opened: " + reason(err))
-		}
-		here, err := stat(next)
-		last := i == len(parts)-1
-		switch {
-		case err != nil:
-			err = not("cannot be looked at: " + reason(err))
-		case here.Ino != link.Sys().(*syscall.Stat_t).Ino || uint64(here.Dev) != link.Sys().(*syscall.Stat_t).Dev: //nolint:unconvert // its type differs
-			err = not("was replaced meanwhile")
-		case !ours(here) || !last && here.Mode&0o022 != 0:
-			err = not("is in " + part + ", where others can write")
-		case last && (here.Dev == above.Dev || !inMemory(next)):
-			err = not("is not a file system in memory of its own, as the kubelet mounts")
-		case last && here.Mode&0o022 != 0 && here.Mode&unix.S_ISVTX == 0: // the kubelet's has 01777
-			err = not("is a directory where others can write")
-		}
-		if err != nil {
-			_ = next.Close() // nothing was written
-			return nil, "", err
-		}
-		if last {
-			return next, parts[1], nil
-		}
-		_ = root.Close() // nothing was written
-		root, above = next, here
-	}
-	return nil, "", not("has no name")
-}
-
-func stat(root *os.Root) (st unix.Stat_t, err error) {
-	dir, err := root.Open(".")
-	if err != nil {
-		return st, err
-	}
-	defer func() { _ = dir.Close() }() // only looked at
-	return st, unix.Fstat(int(dir.Fd()), &st)
-}
-
-// ours reports whether root owns it, or the user whose kubelet it would be: who
-// we run as.
-func ours(st unix.Stat_t) bool { return private.Trusts(st.Uid) }
-
-func inMemory(root *os.Root) bool {
-	dir, err := root.Open(".")
-	if err != nil {
-		return false
-	}
-	defer func() { _ = dir.Close() }() // only looked at
-	var st unix.Statfs_t
-	return unix.Fstatfs(int(dir.Fd()), &st) == nil && (st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC)
-}
-
-// readProjected reads a file of a volume. Its name leads through the kubelet's
-// links, which are relative; none leads out. The file itself may belong to the
-// container's user.
-func readProjected(volume *os.Root, source, name string) (string, error) {
-	full := filepath.Join(source, name)
-	entries, err := fs.ReadDir(volume.FS(), ".")
-	if err != nil {
-		return "", noWorkload("", "%s cannot be read: %s", source, reason(err))
-	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
-			return "", noWorkload("", "%s cannot be read: %s", full, reason(err))
-		}
-		if st := info.Sys().(*syscall.Stat_t); !private.Trusts(st.Uid) || info.IsDir() && info.Mode()&0o022 != 0 {
-			return "", noWorkload("", "%s is not the kubelet's alone", filepath.Join(source, clean(e.Name())))
-		}
-	}
-	f, err := volume.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
-	if err != nil {
-		return "", noWorkload("", "%s cannot be read: %s", full, reason(err))
-	}
-	defer func() { _ = f.Close() }() // only read from
-	info, err := f.Stat()
-	if err != nil {
-		return "", noWorkload("", "%s cannot be read: %s", full, reason(err))
-	}
-	if !info.Mode().IsRegular() || info.Mode()&0o022 != 0 {
-		return "", noWorkload("", "%s has mode %s, and must be a file that nobody else can write", full, info.Mode())
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxJWT+1))
-	if err != nil || len(data) > maxJWT {
-		return "", noWorkload("", "%s cannot be read, or is larger than %d bytes", full, maxJWT)
-	}
-	return strings.TrimRight(string(data), "\r\n"), nil
 }
 
 // parseWorkload reads what a service-account token says, and of which pod.
