@@ -73,6 +73,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	database.Close()
 	if err := tearDown(); err != nil {
 		fmt.Fprintln(os.Stderr, "left behind:", err)
 		code = 1

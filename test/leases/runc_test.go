@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package leases
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/oci-secrets/oci-secrets/test/rig"
+)
+
+// site is what all tests share.
+var site Site
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("/var/tmp", "oci-secrets-leases-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // PostgreSQL is another user
+	}
+	if err == nil {
+		err = os.Setenv("TMPDIR", dir)
+	}
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	site.Close()
+	rig.Cleanup()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// container is a bundle whose container asks for a user of the database.
+type container struct {
+	*rig.Bundle
+	*rig.Runtime
+	host *Host
+	out  string
+}
+
+// minute is longer than any test: what is gone before has not gone by itself.
+const minute = time.Minute
+
+// newContainer makes a bundle with the hook under the given stages.
+func newContainer(t *testing.T, runtime string, ttl, maxTTL time.Duration, more string, stages ...string) *container {
+	t.Helper()
+	c := &container{Runtime: rig.NewRuntime(t, runtime), Bundle: rig.NewBundle(t, "", nil)}
+	state := c.StateDir(t)
+	c.host = site.Host(t, filepath.Dir(c.Config), state, ttl, maxTTL, more)
+	for _, stage := range stages {
+		c.Hook(t, stage, rig.Binary(t), "hook", "--config", c.Config)
+	}
+	c.Annotate("secrets.oci/from", c.host.Asks())
+	c.out = c.Out(t)
+	c.Spec.Process.Args = []string{rig.PayloadPath, "wait", "/out/report"}
+	c.Write(t)
+	return c
+}
+
+// begin starts the container, and gives the pid of its init and the user it got.
+func (c *container) begin(t *testing.T) (pid int, u User) {
+	t.Helper()
+	pid = c.Create(t, c.Bundle)
+	c.Start(t, c.Bundle)
+	return pid, c.host.User(t, rig.AwaitReport(t, c.out+"/report").Env)
+}
+
+func (c *container) signal(t *testing.T, pid int, signal syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, signal); err != nil {
+		t.Fatal(err)
+	}
+	rig.AwaitEnd(t, "the container", pid)
+}
+
+// TestLifetime has the user of the database live past its first TTL, and end with
+// its container.
+func TestLifetime(t *testing.T) {
+	const ttl = 3 * time.Second
+	for _, runtime := range rig.Runtimes() {
+		t.Run(runtime, func(t *testing.T) {
+			t.Parallel()
+			c := newContainer(t, runtime, ttl, time.Hour, "", "prestart", "poststop")
+			k := c.host.Keep(t)
+			pid, u := c.begin(t)
+			list := c.host.Leases(t)
+			if len(list) != 1 || list[0].Container != c.ID || list[0].State != "running" || !list[0].Renewable ||
+				list[0].Path != "database/creds/"+c.host.Name || !strings.HasPrefix(list[0].Lease, list[0].Path+"/") {
+				t.Errorf("leased is %+v", list)
+			}
+			c.host.WantUserFor(t, u, 2*ttl+ttl/2)
+			c.signal(t, pid, syscall.SIGTERM)
+			c.Delete(t, c.Bundle)
+			c.host.WantNoUser(t, u)
+			if log := k.Log(t); log != "" {
+				t.Errorf("the keeper told %s", log)
+			}
+		})
+	}
+}
+
+// TestPoststop has no keeper: the hook alone gives back what it leased.
+func TestPoststop(t *testing.T) {
+	for _, runtime := range rig.Runtimes() {
+		t.Run(runtime, func(t *testing.T) {
+			t.Parallel()
+			c := newContainer(t, runtime, minute, time.Hour, "", "createRuntime", "poststop")
+			pid, u := c.begin(t)
+			c.signal(t, pid, syscall.SIGKILL)
+			c.Delete(t, c.Bundle)
+			c.host.WantNoUser(t, u)
+		})
+	}
+}
+
+// TestNeverStarted has a container that is created, and deleted.
+func TestNeverStarted(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart", "poststop")
+	c.Create(t, c.Bundle)
+	if list := c.host.Leases(t); len(list) != 1 || len(c.host.DB.Roles(t)) == 0 {
+		t.Errorf("leased is %+v", list)
+	}
+	c.Delete(t, c.Bundle)
+	c.host.WantNoUsers(t)
+}
+
+// TestFailedStart asks for more than there is, and must leave nothing, poststop
+// or not.
+func TestFailedStart(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart")
+	for text, more := range map[string]string{
+		"nothing at secret/data/none": " vault:none", "LD_PRELOAD": " vault:database/creds/" + c.host.Name + "#username=LD_PRELOAD",
+	} {
+		c.Annotate("secrets.oci/from", c.host.Asks()+more)
+		c.Write(t)
+		if r := c.Run(t, c.Bundle); r.Code == 0 || !strings.Contains(r.Stderr, text) {
+			t.Errorf("%s: exit code %d: %s", more, r.Code, r.Stderr)
+		}
+		c.host.WantNoUsers(t)
+	}
+}
+
+// TestKilled has nobody but the keeper to notice that the container is gone.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart", "poststop")
+	k := c.host.Keep(t)
+	pid, u := c.begin(t)
+	c.signal(t, pid, syscall.SIGKILL)
+	c.host.WantNoUser(t, u)
+	k.Tells(t, "container "+c.ID+" is gone")
+}
+
+// TestKeeperKilled has the container end while there is no keeper, and no
+// poststop.
+func TestKeeperKilled(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart")
+	k := c.host.Keep(t)
+	pid, u := c.begin(t)
+	k.End(syscall.SIGKILL)
+	c.signal(t, pid, syscall.SIGKILL)
+	c.Delete(t, c.Bundle)
+	if list := c.host.Leases(t); len(list) != 1 || list[0].State != "gone" {
+		t.Errorf("leased is %+v", list)
+	}
+	c.host.WantUser(t, u)
+	c.host.Keep(t)
+	c.host.WantNoUser(t, u)
+}
+
+// TestKeeperReplaced has the next keeper go on where the first one was killed.
+func TestKeeperReplaced(t *testing.T) {
+	t.Parallel()
+	const ttl = 4 * time.Second
+	c := newContainer(t, rig.Runc, ttl, time.Hour, "", "prestart", "poststop")
+	k := c.host.Keep(t)
+	_, u := c.begin(t)
+	c.host.WantUserFor(t, u, ttl+ttl/2)
+	k.End(syscall.SIGKILL)
+	c.host.Keep(t)
+	c.host.WantUserFor(t, u, 3*ttl)
+	c.Delete(t, c.Bundle)
+	c.host.WantNoUser(t, u)
+}
+
+// TestVaultAway has a container stop while there is no Vault: the delete does not
+// fail, and the keeper revokes when there is one again.
+func TestVaultAway(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart", "poststop")
+	settings := rig.ReadFile(t, c.Config)
+	pid, u := c.begin(t)
+	c.signal(t, pid, syscall.SIGKILL)
+	gone := strings.Replace(settings, c.host.Vault.Address, "https://127.0.0.1:1", 1)
+	rig.WriteFile(t, c.Config, "deadline = \"1s\"\n"+gone, 0o600)
+	c.Delete(t, c.Bundle) // which must succeed
+	c.host.WantUser(t, u)
+	if list := c.host.Leases(t); len(list) != 1 || list[0].State != "gone" {
+		t.Errorf("leased is %+v", list)
+	}
+	rig.WriteFile(t, c.Config, settings, 0o600)
+	c.host.Keep(t)
+	c.host.WantNoUser(t, u)
+}
+
+// TestMaxTTL has a lease that cannot be renewed for ever.
+func TestMaxTTL(t *testing.T) {
+	const ttl, maxTTL = 4 * time.Second, 7 * time.Second
+	t.Run("warn", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t, rig.Runc, ttl, maxTTL, "[vault.leases]\nat_max_ttl = \"warn\"\n", "prestart", "poststop")
+		k := c.host.Keep(t)
+		pid, u := c.begin(t)
+		k.Tells(t, "cannot be renewed: its credentials end then")
+		c.host.WantUser(t, u)
+		k.Tells(t, "has ended")
+		c.host.DB.WaitRole(t, u.Name, false, Patience)
+		if !rig.Alive(pid) {
+			t.Error("the container was stopped")
+		}
+		c.Delete(t, c.Bundle)
+		c.host.WantNoUser(t, u)
+	})
+	t.Run("stop", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t, rig.Runc, ttl, maxTTL, "[vault.leases]\nat_max_ttl = \"stop\"\n", "prestart", "poststop")
+		k := c.host.Keep(t)
+		pid, u := c.begin(t)
+		k.Tells(t, "told to stop")
+		rig.AwaitEnd(t, "the container", pid)
+		if log := k.Log(t); strings.Contains(log, "is killed") {
+			t.Errorf("it was killed, and would have stopped:\n%s", log)
+		}
+		c.Delete(t, c.Bundle)
+		c.host.WantNoUser(t, u)
+	})
+	t.Run("stop a stubborn one", func(t *testing.T) {
+		t.Parallel()
+		c := newContainer(t, rig.Runc, ttl, maxTTL, "[vault.leases]\nat_max_ttl = \"stop\"\n", "prestart", "poststop")
+		// The first process of a pid namespace does not hear of SIGTERM.
+		rig.CopyFile(t, "/bin/busybox", filepath.Join(c.Dir, "rootfs/busybox"), 0o755)
+		c.Spec.Process.Args = []string{"/busybox", "sh", "-c", "/busybox sleep 600; :"}
+		c.Write(t)
+		k := c.host.Keep(t)
+		pid := c.Create(t, c.Bundle)
+		c.Start(t, c.Bundle)
+		k.Tells(t, "is killed")
+		rig.AwaitEnd(t, "the container", pid)
+		c.Delete(t, c.Bundle)
+		c.host.WantNoUsers(t)
+	})
+}
+
+// TestExplain leaves nothing behind, of a container that there is not.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, rig.Runc, minute, time.Hour, "")
+	r := rig.MustRun(t, rig.Binary(t), "explain", "--config", c.Config, "--annotation", "secrets.oci/from="+c.host.Asks())
+	if !strings.Contains(r.Stdout, "DB_PASSWORD") {
+		t.Errorf("it says %s", r.Stdout)
+	}
+	c.host.WantNoUsers(t)
+}
+
+// TestSecondKeeper refuses, and the first one goes on.
+func TestSecondKeeper(t *testing.T) {
+	t.Parallel()
+	const ttl = 3 * time.Second
+	c := newContainer(t, rig.Runc, ttl, time.Hour, "", "prestart", "poststop")
+	k := c.host.Keep(t)
+	_, u := c.begin(t)
+	c.host.WantUserFor(t, u, ttl+ttl/2) // so the first one is there
+	r := rig.Run(t, rig.Binary(t), "leases", "keep", "--config", c.Config)
+	if r.Code != 1 || !strings.Contains(r.Stderr, "have a keeper already") {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
+	c.host.WantUserFor(t, u, 3*ttl)
+	if code := k.End(syscall.SIGINT); code != 0 {
+		t.Errorf("the first one ended with %d", code)
+	}
+	c.host.WantUser(t, u) // leases stay
+}
