@@ -73,6 +73,9 @@ func vaultConfig(s *config.Settings) vault.Config {
 	return vault.Config{
 		Addresses: addresses, Mount: v.Mount, Prefix: v.Prefix, CACert: v.CACert, Namespace: v.Namespace,
 		Dynamic: v.Dynamic, StateDir: s.StateDir,
+		Outage: vault.Outage{
+			LastKnownGood: v.Outage.Mode == config.LastKnownGood, MaxAge: v.Outage.MaxAge.Duration, Directory: v.Outage.Directory,
+		},
 		Auth: vault.Auth{
 			Method: a.Method, Mount: a.Mount, Role: a.Role,
 			Token: a.Token.Value, TokenFile: a.TokenFile,

@@ -70,7 +70,7 @@ role_id_file = "/role-id"
 secret_id_file = "/secret-id"
 wrapped_secret_id_file = "/wrapped"
 jwt_file = "/jwt"
-as_workload = true
+as_workload = false
 workload_token = "/in/the/container"
 kubelet = "/kubelet"
 client_cert = "/cert.pem"
@@ -123,7 +123,7 @@ func TestEveryKey(t *testing.T) {
 		"vault.auth.token": canary, "vault.auth.token_file": "/token",
 		"vault.auth.role_id": "role", "vault.auth.role_id_file": "/role-id", "vault.auth.secret_id_file": "/secret-id", "vault.auth.wrapped_secret_id_file": "/wrapped",
 		"vault.auth.role": "web", "vault.auth.jwt_file": "/jwt",
-		"vault.auth.as_workload": true, "vault.auth.workload_token": "/in/the/container", "vault.auth.kubelet": "/kubelet",
+		"vault.auth.as_workload": false, "vault.auth.workload_token": "/in/the/container", "vault.auth.kubelet": "/kubelet",
 		"vault.auth.client_cert": "/cert.pem", "vault.auth.client_key": "/key.pem",
 		"vault.addresses": []string(nil), "vault.environment": true, "vault.dynamic": []string{"database/creds"},
 		"vault.leases.at_max_ttl": "stop", "vault.outage.mode": "last-known-good",
@@ -138,6 +138,11 @@ func TestEveryKey(t *testing.T) {
 		if _, ok := want[key]; !ok {
 			t.Errorf("the key %s is not tested", key)
 		}
+	}
+	// The two do not go together.
+	s, err = Load(write(t, strings.NewReplacer("as_workload = false", "as_workload = true", LastKnownGood, Refuse).Replace(full), 0o600))
+	if err != nil || !s.Vault.Auth.AsWorkload || s.Vault.Outage.Mode != Refuse {
+		t.Errorf("got %v, %v", s.Vault, err)
 	}
 }
 
@@ -205,6 +210,14 @@ func TestLoadRefuses(t *testing.T) {
 		},
 		"a deadline above the engines'": {
 			"deadline = \"51s\"\n[dict]", []string{"deadline is 51s, more than 50s"}, []string{"engines do not wait longer for a container's start"},
+		},
+		"an outage mode that is none": {
+			"[vault.outage]\nmode = \"last\"", []string{`vault.outage.mode is "last", and must be refuse or last-known-good`}, nil,
+		},
+		"last-known-good for a workload": {
+			"[vault.auth]\nas_workload = true\n[vault.outage]\nmode = \"last-known-good\"",
+			[]string{"vault.outage.mode is last-known-good, and does not go with vault.auth.as_workload"},
+			[]string{"while Vault is not there nobody can check who the workload is; set mode to refuse"},
 		},
 		"a pattern among the allowed names": {
 			"allow_names = [\"PATH\", \"LD_*\"]\n[dict]", []string{`allow_names has "LD_*", which is not a variable name`}, []string{"list each variable by its whole name"},

@@ -43,15 +43,28 @@ func Find(path string) (found string, named bool, err error) {
 	return systemFile, false, nil
 }
 
-// userDirectory is $XDG_CONFIG_HOME or what stands for it, for a user who is
-// not root on the host. A rootless engine's hook is uid 0 in the engine's user
-// namespace, and may have no HOME: then the password file has it.
-func userDirectory() string {
+// userDirectory is the directory of the user's configuration, for a user who is
+// not root on the host.
+func userDirectory() string { return userPlace("XDG_CONFIG_HOME", ".config") }
+
+// libDirectory is where files are that stay.
+func libDirectory() string {
+	if dir := userPlace("XDG_STATE_HOME", ".local/state"); dir != "" {
+		return filepath.Join(dir, "oci-secrets")
+	}
+	return "/var/lib/oci-secrets"
+}
+
+// userPlace is the directory that a variable of the XDG specification names, or
+// what stands for it, for a user who is not root on the host. A rootless
+// engine's hook is uid 0 in the engine's user namespace, and may have no HOME:
+// then the password file has it.
+func userPlace(variable, otherwise string) string {
 	uid := private.HostUID()
 	if uid == 0 {
 		return ""
 	}
-	if dir := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
+	if dir := os.Getenv(variable); filepath.IsAbs(dir) {
 		return dir
 	}
 	home := os.Getenv("HOME")
@@ -62,7 +75,7 @@ func userDirectory() string {
 		}
 		home = u.HomeDir
 	}
-	return filepath.Join(home, ".config")
+	return filepath.Join(home, otherwise)
 }
 
 // ForHook is the file that a hook must be told to read: the one that is named,

@@ -60,7 +60,7 @@ func TestFindAsUser(t *testing.T) {
 	const child = "TEST_FIND_CHILD"
 	if os.Getenv(child) != "" {
 		got, named, err := Find("")
-		if _, printErr := io.WriteString(os.Stdout, "found "+got+"\n"); named || err != nil || printErr != nil {
+		if _, printErr := io.WriteString(os.Stdout, "found "+got+"\nstate "+libDirectory()+"\n"); named || err != nil || printErr != nil {
 			t.Errorf("got %q, %v, %v", got, named, err)
 		}
 		return
@@ -95,15 +95,18 @@ func TestFindAsUser(t *testing.T) {
 	for name, tt := range map[string]struct {
 		env  []string
 		want string
+
+		state string // libDirectory; "" for not looked at
 	}{
-		"XDG_CONFIG_HOME":             {[]string{"XDG_CONFIG_HOME=" + dir + "/xdg", "HOME=" + dir + "/home"}, dir + "/xdg/oci-secrets/config.toml"},
-		"HOME":                        {[]string{"HOME=" + dir + "/home"}, dir + "/home/.config/oci-secrets/config.toml"},
-		"a relative XDG_CONFIG_HOME":  {[]string{"XDG_CONFIG_HOME=xdg", "HOME=" + dir + "/home"}, dir + "/home/.config/oci-secrets/config.toml"},
-		"nothing there":               {[]string{"XDG_CONFIG_HOME=" + dir + "/empty", "HOME=" + dir + "/home"}, systemFile},
-		"no directory":                {[]string{"HOME=" + dir + "/empty"}, systemFile},
-		"an empty environment":        {nil, systemFile}, // nobody's home has nothing
-		"a relative HOME":             {[]string{"HOME=home"}, systemFile},
-		"an empty OCI_SECRETS_CONFIG": {[]string{Env + "=", "HOME=" + dir + "/home"}, dir + "/home/.config/oci-secrets/config.toml"},
+		"XDG_CONFIG_HOME":             {[]string{"XDG_CONFIG_HOME=" + dir + "/xdg", "HOME=" + dir + "/home"}, dir + "/xdg/oci-secrets/config.toml", ""},
+		"XDG_STATE_HOME":              {[]string{"XDG_STATE_HOME=" + dir + "/xdg", "HOME=" + dir + "/empty"}, systemFile, dir + "/xdg/oci-secrets"},
+		"HOME":                        {[]string{"HOME=" + dir + "/home"}, dir + "/home/.config/oci-secrets/config.toml", dir + "/home/.local/state/oci-secrets"},
+		"a relative XDG_CONFIG_HOME":  {[]string{"XDG_CONFIG_HOME=xdg", "HOME=" + dir + "/home"}, dir + "/home/.config/oci-secrets/config.toml", ""},
+		"nothing there":               {[]string{"XDG_CONFIG_HOME=" + dir + "/empty", "HOME=" + dir + "/home"}, systemFile, ""},
+		"no directory":                {[]string{"HOME=" + dir + "/empty"}, systemFile, ""},
+		"an empty environment":        {nil, systemFile, ""}, // nobody's home has nothing
+		"a relative HOME":             {[]string{"HOME=home"}, systemFile, ""},
+		"an empty OCI_SECRETS_CONFIG": {[]string{Env + "=", "HOME=" + dir + "/home"}, dir + "/home/.config/oci-secrets/config.toml", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), dir+"/test", "-test.run", "^TestFindAsUser$")
@@ -113,6 +116,9 @@ func TestFindAsUser(t *testing.T) {
 			out, err := cmd.CombinedOutput()
 			if got, _, _ := strings.Cut(string(out), "\n"); err != nil || got != "found "+tt.want {
 				t.Errorf("got %s, %v; want %s", out, err, tt.want)
+			}
+			if tt.state != "" && !strings.Contains(string(out), "\nstate "+tt.state+"\n") {
+				t.Errorf("got %s; want the state in %s", out, tt.state)
 			}
 		})
 	}

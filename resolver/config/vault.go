@@ -3,6 +3,7 @@
 package config
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
@@ -79,7 +80,7 @@ const (
 func (v *Vault) complete(absolute func(*string)) {
 	a := &v.Auth
 	for p, value := range map[*string]string{
-		&v.Leases.AtMaxTTL: Warn, &v.Outage.Mode: Refuse, &v.Outage.Directory: "/var/lib/oci-secrets/last-known-good",
+		&v.Leases.AtMaxTTL: Warn, &v.Outage.Mode: Refuse, &v.Outage.Directory: filepath.Join(libDirectory(), "last-known-good"),
 		&a.WorkloadToken: "/var/run/secrets/kubernetes.io/serviceaccount/token", &a.Kubelet: "/var/lib/kubelet",
 	} {
 		if *p == "" {
@@ -103,6 +104,10 @@ func (v *Vault) check(s *Settings) (errs []error) {
 	}
 	if m := v.Outage.Mode; m != Refuse && m != LastKnownGood {
 		errs = append(errs, s.errorf("", "vault.outage.mode is %q, and must be %s or %s", m, Refuse, LastKnownGood))
+	}
+	if v.Auth.AsWorkload && v.Outage.Mode == LastKnownGood {
+		errs = append(errs, s.errorf("while Vault is not there nobody can check who the workload is; set mode to "+Refuse,
+			"vault.outage.mode is %s, and does not go with vault.auth.as_workload", LastKnownGood))
 	}
 	return errs
 }

@@ -66,6 +66,7 @@ type Config struct {
 	Session   string   // the token that [Source.Session] named, and no login ever; empty for a login
 	Fresh     bool     // ask also what was refused a moment ago: somebody waits for what is so now
 	Trial     bool     // there is no container: what is leased is given back at once
+	Outage    Outage
 	Auth      Auth
 
 	variables, notes []string // see FromEnvironment
@@ -100,6 +101,7 @@ type Source struct {
 	facts     facts
 	reads     memo[place, *resolver.Secret] // a container may name one in several ways, and gets one answer
 	dynamic   dynamic
+	outage    *outage // nil for none
 }
 
 // New checks the settings and does nothing else: files are read and the server
@@ -147,7 +149,11 @@ func New(config Config, c resolver.Container) (*Source, error) {
 	if strings.ContainsFunc(config.Namespace, isControl) {
 		return nil, settings("vault: the namespace has a control character")
 	}
-	return &Source{config: config, container: c, servers: newServers(addresses)}, nil
+	outage, err := newOutage(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Source{config: config, container: c, servers: newServers(addresses), outage: outage}, nil
 }
 
 // Name is "vault".
@@ -175,7 +181,12 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 	if err := s.expandPrefix(); err != nil {
 		return nil, err
 	}
-	p := path.Join(s.config.Prefix, name)
+	at := path.Join(s.config.Prefix, name)
+	return s.orKept(ctx, at, version, func(ctx context.Context) (*resolver.Secret, error) { return s.getStatic(ctx, at, version) })
+}
+
+// getStatic reads the secret at p, below the mount.
+func (s *Source) getStatic(ctx context.Context, p string, version int) (*resolver.Secret, error) {
 	var before *opening // with which the answer was doubted
 	var doubt doubted
 	for { // at most once more for the login, and once for the mount
