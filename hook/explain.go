@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -27,6 +29,7 @@ func explainCommand() *cli.Command {
 		Description: "Examples:\n" +
 			"   oci-secrets explain --annotation secrets.oci/from='db stripe#API_KEY'\n" +
 			"   oci-secrets explain --bundle /run/containers/web --json\n" +
+			"   oci-secrets explain --bundle . --timings      # and how long it takes\n" +
 			"   oci-secrets explain --bundle . --offline      # grammar and settings alone",
 		OnUsageError:    usageError,
 		HideHelpCommand: true,
@@ -35,6 +38,7 @@ func explainCommand() *cli.Command {
 			&cli.StringFlag{Name: "bundle", Usage: "read annotations and environment from `DIR`/config.json"},
 			&cli.StringSliceFlag{Name: "annotation", Usage: "explain `KEY=VALUE`; may be given several times"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			&cli.BoolFlag{Name: "timings", Usage: "also show how long what took, and what was done how often"},
 			&cli.BoolFlag{Name: "offline", Usage: "check grammar and settings, and ask no source"},
 		},
 		Action: func(c *cli.Context) error {
@@ -50,6 +54,8 @@ func explainCommand() *cli.Command {
 type explanation struct {
 	Variables []explained `json:"variables,omitempty"`
 	Requests  []planned   `json:"requests,omitempty"` // offline
+	Notes     []string    `json:"notes,omitempty"`    // on what was not as it should be
+	Timings   *timings    `json:"timings,omitempty"`
 }
 
 // explained is one variable that the container would get.
@@ -76,11 +82,20 @@ func explain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	timed := c.Bool("timings")
+	if timed && c.Bool("offline") {
+		return report.Usage("explain takes --timings or --offline: nothing is asked offline")
+	}
 	var e explanation
 	if c.Bool("offline") {
 		e.Requests, err = plan(c, asked)
 	} else {
-		e.Variables, err = variables(c, asked, doc)
+		record, begun := &resolver.Record{}, time.Now()
+		e.Variables, err = variables(resolver.WithRecord(c.Context, record), c, asked, doc)
+		e.Notes = record.Notes()
+		if timed {
+			e.Timings = timingsOf(record, time.Since(begun))
+		}
 	}
 	if err != nil {
 		return err
@@ -128,7 +143,7 @@ func subject(c *cli.Context) (asked spec.Asked, doc *spec.Doc, err error) {
 }
 
 // variables resolves what is asked for and keeps all but the values.
-func variables(c *cli.Context, asked spec.Asked, doc *spec.Doc) ([]explained, error) {
+func variables(ctx context.Context, c *cli.Context, asked spec.Asked, doc *spec.Doc) ([]explained, error) {
 	if asked.None() {
 		return nil, nil
 	}
@@ -143,7 +158,7 @@ func variables(c *cli.Context, asked spec.Asked, doc *spec.Doc) ([]explained, er
 	}
 	st := newStart(c)
 	st.OpenVault = openTrial
-	vars, err := st.Resolve(c.Context, container, asked)
+	vars, err := st.Resolve(ctx, container, asked)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +216,18 @@ func (e explanation) table(w io.Writer) error {
 		}
 		row(t, v.Name, v.Source, v.Secret, version, strings.Join(v.Replaces, ", "))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, n := range e.Notes {
+		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {
+			return err
+		}
+	}
+	if e.Timings == nil {
+		return nil
+	}
+	return e.Timings.table(w)
 }
 
 // row writes one row; an empty cell is a dash.

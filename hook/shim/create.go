@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-secrets/oci-secrets/hook/delivery"
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
@@ -47,7 +48,9 @@ func (s *shim) create(ctx context.Context) error {
 		return err
 	}
 	if s.delivery(settings) == inSpec {
-		return s.deliverSpec(ctx, path, doc, asked, settings)
+		return s.start.Tell(ctx, delivery.ShimSpec, s.id(), asked, func(ctx context.Context) error {
+			return s.deliverSpec(ctx, path, doc, asked, settings)
+		})
 	}
 	amended, err := withHook(doc, settings, spec.Prestart, spec.Poststop)
 	if err == nil && s.isCrun() && s.hookStderr() {

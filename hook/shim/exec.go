@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-secrets/oci-secrets/hook/delivery"
 	"github.com/oci-secrets/oci-secrets/hook/keep"
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
@@ -47,9 +48,13 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			syslog.Error("exec in container " + c.ID + ": what was kept is not used: " + err.Error())
 		}
-		resolved, err := s.start.Resolve(ctx, resolver.Container{
-			ID: c.ID, Bundle: c.Bundle, Spec: func() (*spec.Doc, error) { return c.doc, nil },
-		}, asked)
+		var resolved []resolver.Variable
+		err := s.start.Tell(ctx, delivery.Exec, c.ID, asked, func(ctx context.Context) (err error) {
+			resolved, err = s.start.Resolve(ctx, resolver.Container{
+				ID: c.ID, Bundle: c.Bundle, Spec: func() (*spec.Doc, error) { return c.doc, nil },
+			}, asked)
+			return err
+		})
 		if err != nil {
 			return nil, fmt.Errorf("exec in container %s: %w", c.ID, err)
 		}

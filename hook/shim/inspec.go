@@ -48,6 +48,7 @@ func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, aske
 			s.start.GiveBack(ctx, c.ID)
 		}
 	}()
+	defer resolver.RecordOf(ctx).Phase("deliver")()
 	env := resolver.Env(vars)
 	amended, err := withValues(doc, env, settings)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/oci-secrets/oci-secrets/hook/delivery"
 	"github.com/oci-secrets/oci-secrets/hook/inflight"
 	"github.com/oci-secrets/oci-secrets/hook/keep"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
@@ -24,7 +25,7 @@ var handlers = []string{"run.oci.handler", "module.wasm.image/variant"}
 
 // Hook delivers to the container whose state a runtime wrote to the hook's
 // standard input. Most of what there is to do at poststop package pass has done.
-func (s *Start) Hook(ctx context.Context, state []byte) (err error) {
+func (s *Start) Hook(ctx context.Context, state []byte) error {
 	st, annotations, err := parseState(state)
 	if err != nil {
 		return err
@@ -38,11 +39,21 @@ func (s *Start) Hook(ctx context.Context, state []byte) (err error) {
 		}
 	}
 	asked, err := Asked(annotations)
-	if err != nil || asked.None() {
-		return err
+	if err == nil && asked.None() {
+		return nil
 	}
+	return s.Tell(ctx, delivery.Hook, st.ID, asked, func(ctx context.Context) error {
+		if err != nil {
+			return s.refuse(ctx, err)
+		}
+		return s.inFlight(ctx, st, asked)
+	})
+}
+
+// inFlight delivers what the container of a state asks for.
+func (s *Start) inFlight(ctx context.Context, st *specs.State, asked spec.Asked) (err error) {
 	if st.Status == specs.StateRunning {
-		return fault.New(fault.Delivery, "list the hook under createRuntime or prestart", "the container's program runs already: this is the poststart stage")
+		return s.refuse(ctx, fault.New(fault.Delivery, "list the hook under createRuntime or prestart", "the container's program runs already: this is the poststart stage"))
 	}
 	LockMemory() // a token may be in the settings
 	r, deadline, err := s.open(ctx, resolver.Container{ID: st.ID, Bundle: st.Bundle, Pid: st.Pid, Spec: func() (*spec.Doc, error) {
@@ -70,7 +81,7 @@ func (s *Start) Hook(ctx context.Context, state []byte) (err error) {
 			s.GiveBack(ctx, st.ID)
 		}
 	}()
-	vars, err := r.Resolve(ctx, asked)
+	vars, err := s.resolve(ctx, r, asked)
 	if err != nil {
 		return err
 	}
@@ -84,6 +95,7 @@ func (s *Start) Hook(ctx context.Context, state []byte) (err error) {
 	if len(env) == 0 {
 		return nil
 	}
+	defer resolver.RecordOf(ctx).Phase("deliver")()
 	return tracer.Deliver(ctx, env)
 }
 

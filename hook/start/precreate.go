@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/oci-secrets/oci-secrets/hook/delivery"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -24,16 +25,27 @@ func (s *Start) Precreate(ctx context.Context, config []byte) ([]byte, error) {
 		return nil, fault.New(fault.Document, "", "read config.json on standard input: %w", err)
 	}
 	asked, err := spec.Parse(annotations)
-	if err != nil {
-		return nil, err
-	}
-	if asked.None() {
+	if err == nil && asked.None() {
 		return config, nil
 	}
+	var amended []byte
+	err = s.Tell(ctx, delivery.Precreate, "", asked, func(ctx context.Context) error {
+		if err != nil {
+			return s.refuse(ctx, err)
+		}
+		amended, err = s.amend(ctx, doc, asked)
+		return err
+	})
+	return amended, err
+}
+
+// amend gives doc with what its container asks for.
+func (s *Start) amend(ctx context.Context, doc *spec.Doc, asked spec.Asked) ([]byte, error) {
 	vars, err := s.Resolve(ctx, resolver.Container{Spec: func() (*spec.Doc, error) { return doc, nil }}, asked)
 	if err != nil {
 		return nil, err
 	}
+	defer resolver.RecordOf(ctx).Phase("deliver")()
 	amended, err := doc.WithEnv(resolver.Env(vars))
 	if err != nil {
 		return nil, fmt.Errorf("amend config.json: %w", err)

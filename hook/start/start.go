@@ -15,6 +15,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/oci-secrets/oci-secrets/hook/delivery"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
@@ -33,7 +34,30 @@ type Start struct {
 
 	OpenLeases func(*config.Settings) lease.Opener // the same for what was leased
 
-	opened *resolver.Resolver // what was asked, if anything was
+	opened   *resolver.Resolver // what was asked, if anything was
+	delivery *delivery.Delivery // the one that is under way; nil where nobody is told
+}
+
+// Tell does deliver, which delivers what a container asks for in one of the ways
+// of package delivery, and tells what came of it. What deliver resolves is in
+// that.
+func (s *Start) Tell(ctx context.Context, way, container string, asked spec.Asked, deliver func(context.Context) error) error {
+	ctx, s.delivery = delivery.Begin(ctx, way, container, asked)
+	err := deliver(ctx)
+	if !errors.Is(err, ErrVault) { // who can open it begins again
+		s.delivery.End(err)
+	}
+	return err
+}
+
+// refuse gives err, of a start that is refused before it needs the settings. They
+// are read all the same, because they say where that is told.
+func (s *Start) refuse(ctx context.Context, err error) error {
+	LockMemory() // a token may be in them
+	if settings, unread := s.Settings(ctx); unread == nil {
+		s.delivery.Configure(settings.Log)
+	}
+	return err
 }
 
 // Resolve gives the variables that a container gets for what it asks. It ends
@@ -46,10 +70,16 @@ func (s *Start) Resolve(ctx context.Context, c resolver.Container, asked spec.As
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	vars, err := r.Resolve(ctx, asked)
+	vars, err := s.resolve(ctx, r, asked)
 	if err != nil {
 		s.GiveBack(ctx, c.ID)
 	}
+	return vars, err
+}
+
+func (s *Start) resolve(ctx context.Context, r *resolver.Resolver, asked spec.Asked) ([]resolver.Variable, error) {
+	vars, err := r.Resolve(ctx, asked)
+	s.delivery.Resolved(vars)
 	return vars, err
 }
 
@@ -71,6 +101,7 @@ func (s *Start) open(ctx context.Context, c resolver.Container) (r *resolver.Res
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	s.delivery.Configure(settings.Log)
 	if settings.Vault != nil && s.OpenVault == nil {
 		return nil, time.Time{}, ErrVault
 	}

@@ -6,7 +6,7 @@
 // and this one is linked into the process that waits beside every created
 // container (see package tracer, which also says why it imports so little); so
 // it speaks to /dev/log with three system calls. Where no log daemon listens,
-// the line goes to the kernel's log.
+// a failure goes to the kernel's log.
 package syslog
 
 import (
@@ -14,8 +14,12 @@ import (
 	"syscall"
 )
 
-// priority is facility daemon (3), severity error (3): RFC 5424, 6.2.1.
-const priority = "<27>"
+// The priorities are facility daemon (3) with severity error (3) and info (6):
+// RFC 5424, 6.2.1.
+const (
+	failure = "<27>"
+	notice  = "<30>"
+)
 
 // socket is where a log daemon listens.
 const socket = "/dev/log"
@@ -23,22 +27,29 @@ const socket = "/dev/log"
 // Error logs msg as one line under the tag oci-secrets. It never blocks, and a
 // log that cannot be reached is not an error: the log is the second place a
 // failure is told, never the only effect it has.
-func Error(msg string) { write(socket, msg) }
-
-func write(socket, msg string) {
-	line := []byte(priority + "oci-secrets[" + strconv.Itoa(syscall.Getpid()) + "]: " + msg)
-	for i, c := range line {
-		if c < ' ' || c == 0x7f {
-			line[i] = ' '
-		}
-	}
-	if send(socket, line) != nil {
+func Error(msg string) {
+	if line := record(failure, msg); send(socket, line) != nil {
 		// The kernel takes one record for one write and adds the time itself.
 		if fd, err := syscall.Open("/dev/kmsg", syscall.O_WRONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0); err == nil {
 			_, _ = syscall.Write(fd, line)
 			_ = syscall.Close(fd)
 		}
 	}
+}
+
+// Info logs what went as it should. Where no log daemon listens it is lost: the
+// kernel's log is for what went wrong.
+func Info(msg string) { _ = send(socket, record(notice, msg)) }
+
+// record is msg as a log daemon takes it.
+func record(priority, msg string) []byte {
+	line := []byte(priority + "oci-secrets[" + strconv.Itoa(syscall.Getpid()) + "]: " + msg)
+	for i, c := range line {
+		if c < ' ' || c == 0x7f {
+			line[i] = ' '
+		}
+	}
+	return line
 }
 
 // send hands line to the datagram socket at path.

@@ -26,7 +26,7 @@ func daemon(t *testing.T) (path string, conn *net.UnixConn) {
 	return path, conn
 }
 
-func TestWrite(t *testing.T) {
+func TestRecord(t *testing.T) {
 	tests := map[string]struct{ msg, want string }{
 		"plain":              {"container refused: no db", "container refused: no db"},
 		"control characters": {"a\nb\x00c\x1b[2Jd\x7fe\tf", "a b c [2Jd e f"},
@@ -39,7 +39,9 @@ func TestWrite(t *testing.T) {
 	buf := make([]byte, 1<<17)
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			write(path, tt.msg)
+			if err := send(path, record(notice, tt.msg)); err != nil {
+				t.Fatal(err)
+			}
 			if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +49,7 @@ func TestWrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := fmt.Sprintf("<27>oci-secrets[%d]: %s", os.Getpid(), tt.want); string(buf[:n]) != want {
+			if want := fmt.Sprintf("<30>oci-secrets[%d]: %s", os.Getpid(), tt.want); string(buf[:n]) != want {
 				t.Errorf("got %q, want %q", buf[:n], want)
 			}
 		})

@@ -5,6 +5,7 @@ package rig
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,8 @@ import (
 type Log struct {
 	fd int
 	tb testing.TB
+
+	failures, told []string // that nobody has seen yet
 }
 
 // Log gives the runtime's commands, and the hooks and tracers they start, a
@@ -50,20 +53,39 @@ ln -s /proc/self/fd /dev/fd
 ln -s "$log" /dev/log
 exec "$@"`
 	r.prefix = append([]string{"unshare", "-m", "sh", "-c", script, "sh", path}, r.prefix...)
-	return &Log{fd, tb}
+	return &Log{fd: fd, tb: tb}
 }
 
-// Lines are what was logged since the last call. A line is there as soon as
-// the process that logs it has gone on.
+// Lines are the failures that were logged since the last call. A line is there as
+// soon as the process that logs it has gone on.
 func (l *Log) Lines() []string {
 	l.tb.Helper()
-	var lines []string
+	l.read()
+	lines := l.failures
+	l.failures = nil
+	return lines
+}
+
+// Deliveries are what was told, without being a failure, since the last call.
+func (l *Log) Deliveries() []string {
+	l.tb.Helper()
+	l.read()
+	lines := l.told
+	l.told = nil
+	return lines
+}
+
+func (l *Log) read() {
 	b := make([]byte, 64<<10)
 	for {
 		n, _, err := unix.Recvfrom(l.fd, b, 0)
 		if err != nil { // EAGAIN: there are no more
-			return lines
+			return
 		}
-		lines = append(lines, string(b[:n]))
+		if line := string(b[:n]); strings.HasPrefix(line, "<30>") { // daemon, info
+			l.told = append(l.told, line)
+		} else {
+			l.failures = append(l.failures, line)
+		}
 	}
 }

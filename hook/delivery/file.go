@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// openFlags keep an open from blocking, as that of a pipe would, and from
+// making a terminal our own.
+const openFlags = syscall.O_NONBLOCK | syscall.O_NOCTTY
+
+// appendLine adds text to the file at path, in one write: those of several starts
+// do not mix.
+func appendLine(path, text string) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|openFlags, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := regular(f); err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return err
+}
+
+// regular refuses what is no file.
+func regular(f *os.File) error {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", f.Name())
+	}
+	return err
+}
