@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +176,63 @@ func TestLastKnownGood(t *testing.T) {
 	})
 	if _, err := os.Stat(refusing.Outage.Directory); err == nil {
 		t.Error("refuse made a directory")
+	}
+}
+
+// TestLastKnownGoodOfACluster has one that loses its majority, hangs, and comes
+// back with a newer secret.
+func TestLastKnownGoodOfACluster(t *testing.T) {
+	cluster := vaulttest.StartCluster(t, 3)
+	leader := cluster.WaitLeader(t)
+	leader.Mount(t, kv2, 2)
+	leader.Put(t, 2, kv2, "containers/db", map[string]any{"K": canary + "1"})
+	c := remembering(t, leader, leader.RootToken)
+	c.Addresses = append(c.Addresses, slices.DeleteFunc(cluster.Addresses(), func(a string) bool { return a == leader.Address })...)
+	wantValue(t, c, "db", 0, "1", false)
+
+	others := slices.DeleteFunc(slices.Clone(cluster.Servers), func(s *vaulttest.Server) bool { return s == leader })
+	leader.Stop()
+	others[0].Stop()
+	last := c
+	last.Addresses = slices.Clone(c.Addresses)
+	slices.Reverse(last.Addresses) // their order is no matter
+	wantValue(t, last, "db", 0, "1", true)
+	others[1].Freeze(t)
+	wantValue(t, last, "db", 0, "1", true)
+	others[1].Thaw(t)
+
+	leader.Restart(t)
+	others[0].Restart(t)
+	leader = cluster.WaitLeader(t)
+	leader.Put(t, 2, kv2, "containers/db", map[string]any{"K": canary + "2"})
+	first := func(a string) int { // the leader
+		if a == leader.Address {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(c.Addresses, func(a, b string) int { return first(a) - first(b) })
+	wantValue(t, c, "db", 0, "2", false)
+	for _, s := range cluster.Servers {
+		s.Stop()
+	}
+	wantValue(t, c, "db", 0, "2", true)
+}
+
+// TestNotKept has a disk that takes nothing: that is told, and no reason to
+// refuse.
+func TestNotKept(t *testing.T) {
+	server.Put(t, 2, kv2, "containers/unkept", map[string]any{"K": canary})
+	c := remembering(t, server, server.RootToken)
+	if err := os.WriteFile(c.Outage.Directory, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	secret, record, err := begin(t, c, "unkept", 0)
+	if err != nil || reveal(t, secret)["K"] != canary {
+		t.Errorf("got %v, %v", secret, err)
+	}
+	if told := strings.Join(record.Notes(), "\n"); !strings.Contains(told, "the answer for containers/unkept is not kept for an outage: ") {
+		t.Errorf("told: %q", told)
 	}
 }
 
