@@ -3,6 +3,7 @@
 package vault
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"regexp"
@@ -108,14 +109,14 @@ func (s *Source) expanded(prefix string) (string, error) {
 	return prefix, failed
 }
 
-// unknown is the fault of a fact that is not known. The class stays, and Refused
-// is that of an error without one.
+// unknown is the error of a fact that is not known. It is a refusal unless the
+// cause has a class.
 func unknown(fact string, err error) error {
-	class, ok := fault.ClassOf(err)
-	if !ok {
-		class = fault.Refused
+	err = fmt.Errorf("vault: prefix: %s is not known: %w", fact, err)
+	if _, ok := fault.ClassOf(err); !ok {
+		return fault.New(fault.Refused, "", "%s", clean(err.Error()))
 	}
-	return fault.New(class, strings.Join(fault.Hints(err), "; "), "vault: prefix: %s is not known: %s", fact, strings.TrimPrefix(err.Error(), "vault: "))
+	return err
 }
 
 // userName is the name of a user of the host. It is looked up in the file and

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func (s *Source) jwt(ctx context.Context) (grant, error) {
 	if a.AsWorkload {
 		w, err := s.workload()
 		if err != nil {
-			return grant{}, err
+			return grant{}, fmt.Errorf("vault: as_workload: %w", err)
 		}
 		token = w.token.Reveal()
 	} else {
@@ -57,7 +58,7 @@ func (s *Source) jwt(ctx context.Context) (grant, error) {
 	}
 	c, err := claimsOf(token)
 	if err != nil {
-		return grant{}, fault.New(fault.Refused, "", "vault: %s is no JWT: %s", from, err)
+		return grant{}, fault.New(fault.Refused, "", "vault: %s is no JWT: %s", from, err).Because(fault.Denied)
 	}
 	hint := "check that the role is there and is bound to what the token says: issuer, audience, subject, and the namespace of a service account; Vault's own log may say more"
 	if over := c.over(time.Now()); over != "" {

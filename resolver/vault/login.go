@@ -183,7 +183,7 @@ func (s *Source) authenticate(ctx context.Context, name string, fields map[strin
 		if clock := clockHint(a.messages()); clock != "" {
 			hint = clock
 		}
-		return grant{}, s.fault(fault.Refused, hint, "%s login at %s was refused: %s", name, at, a.seen())
+		return grant{}, s.fault(fault.Refused, hint, "%s login at %s was refused: %s", name, at, a.seen()).Because(fault.Denied)
 	}
 	var got struct {
 		Auth struct {

@@ -34,7 +34,8 @@ func (a Auth) checkWorkload() error {
 	return nil
 }
 
-// workload finds the container's workload, once.
+// workload finds the container's workload, once. Whoever needs it says so before
+// an error.
 func (s *Source) workload() (*workload, error) {
 	s.facts.found.Do(func() {
 		w, err := s.findWorkload()
@@ -45,7 +46,7 @@ func (s *Source) workload() (*workload, error) {
 
 func (s *Source) findWorkload() (*workload, error) {
 	if s.container.Spec == nil {
-		return nil, fault.New(fault.Delivery, "explain takes --bundle DIR for a container", "vault: there is no container here, and so no workload")
+		return nil, fault.New(fault.Delivery, "explain takes --bundle DIR for a container", "there is no container here, and so no workload identity")
 	}
 	doc, err := s.container.Spec()
 	if err != nil {
@@ -124,7 +125,7 @@ func member(doc *spec.Doc, path ...string) (text string, ok bool) {
 // one that can be believed. There is no other to log in with: that of the host
 // may do more.
 func noWorkload(hint, format string, args ...any) error {
-	return fault.New(fault.Refused, hint, "vault: the container has no workload identity: "+format, args...)
+	return fault.New(fault.Refused, hint, "the container has no workload identity: "+format, args...).Because(fault.Denied)
 }
 
 // volumeOf finds the directory of the host's that a container sees above token,

@@ -209,6 +209,9 @@ func TestWorkload(t *testing.T) {
 					continue
 				}
 				wantFault(t, err, fault.Refused, tt.texts...)
+				if got := fault.Outcome(err); tt.texts[0] == none && got != string(fault.Denied) {
+					t.Errorf("outcome %q", got)
+				}
 				harmless(t, err, jwt("shop", "pod-1"))
 			}
 		})

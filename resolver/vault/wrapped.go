@@ -127,7 +127,7 @@ func (s *Source) checkWrapped(ctx context.Context, token string) error {
 	want := "auth/" + s.config.Auth.Mount + "/role/"
 	if !regexp.MustCompile("^" + regexp.QuoteMeta(want) + "[^/]+/secret-id$").MatchString(got.Data.CreationPath) {
 		return s.fault(fault.Refused, "find out who wrote wrapped_secret_id_file",
-			"the wrapping token in %s was made at %s, and not at %s<role>/secret-id", s.config.Auth.WrappedSecretIDFile, clean(got.Data.CreationPath), want)
+			"the wrapping token in %s was made at %s, and not at %s<role>/secret-id", s.config.Auth.WrappedSecretIDFile, clean(got.Data.CreationPath), want).Because(fault.Denied)
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (s *Source) checkWrapped(ctx context.Context, token string) error {
 // spent is the error of a wrapping token that does not work.
 func (s *Source) spent(a answer) error {
 	return s.fault(fault.Refused, "if nobody here used it, somebody else may have the secret id: revoke the secret ids of the role; then put a new wrapping token there",
-		"the wrapping token in %s was used already, or has expired: %s", s.config.Auth.WrappedSecretIDFile, a.seen())
+		"the wrapping token in %s was used already, or has expired: %s", s.config.Auth.WrappedSecretIDFile, a.seen()).Because(fault.Denied)
 }
 
 // unwrap gives what the token wraps. It is sent again only while it is certain
@@ -172,7 +172,7 @@ func (s *Source) unwrap(ctx context.Context, token string) (string, error) {
 		}
 	}
 	if json.Unmarshal(a.body, &got) != nil || got.Data.SecretID == "" || len(got.Data.SecretID) > maxSecretID {
-		return "", s.fault(fault.Refused, "", "what the wrapping token in %s wraps is no secret id", s.config.Auth.WrappedSecretIDFile)
+		return "", s.fault(fault.Refused, "", "what the wrapping token in %s wraps is no secret id", s.config.Auth.WrappedSecretIDFile).Because(fault.Malformed)
 	}
 	return got.Data.SecretID, nil
 }
