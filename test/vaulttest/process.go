@@ -75,17 +75,25 @@ func (s *Server) Stop() {
 // unseals it. One of a cluster may not know of a leader then: see WaitLeader.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
+	s.RestartSealed(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := s.unsealed(ctx); err != nil {
+		t.Fatalf("unseal the server again: %v\n%s", err, s.Log())
+	}
+}
+
+// RestartSealed is Restart for who wants a sealed server. It is the only way to
+// one that does not lead: a standby seals itself for nobody.
+func (s *Server) RestartSealed(t testing.TB) {
+	t.Helper()
 	if s.forgets {
 		t.Fatal("a server with in-memory storage has nothing to start again with; use Options.Persistent")
 	}
 	s.Stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	err := s.run(ctx)
-	if err == nil {
-		err = s.unsealed(ctx)
-	}
-	if err != nil {
+	if err := s.run(ctx); err != nil {
 		t.Fatalf("start the server again: %v\n%s", err, s.Log())
 	}
 }
