@@ -214,11 +214,15 @@ func TestRedirects(t *testing.T) {
 			w.Header().Set("Location", strings.Replace(trap, "://", "://user:"+canary+"@", 1)+"/v1/x?token="+canary)
 			w.WriteHeader(status)
 		})
-		_, err := get(t, source(t, c), 5*time.Second, "db", 0)
-		wantFault(t, err, fault.Unreachable, "redirected to "+trap+" ", "not followed", "addresses")
+		deadline, text, most := 5*time.Second, "not followed", int64(1)
+		if status == http.StatusTemporaryRedirect { // a standby that is wrong for a moment
+			deadline, text, most = time.Second, "none of the addresses", 8
+		}
+		_, err := get(t, source(t, c), deadline, "db", 0)
+		wantFault(t, err, fault.Unreachable, "redirected to "+trap+" ", text, "addresses")
 		wantReason(t, err, fault.Standby)
-		if reads.Load() != 1 {
-			t.Errorf("%d reads", reads.Load())
+		if n := reads.Load(); n > most {
+			t.Errorf("%d reads", n)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package vault
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,7 @@ type question struct {
 type seen struct {
 	text    string // "" for a server that was not asked
 	reason  fault.Reason
+	hint    string
 	lasting error     // no retry mends it
 	until   time.Time // it asked not to be asked before
 }
@@ -157,11 +159,6 @@ func (q *question) hope() (again time.Time, err error) {
 // is where it is.
 func (q *question) judge(a answer, err error) seen {
 	always := func(err *fault.Error) seen { return seen{text: q.bare(err), reason: err.Reason, lasting: err} }
-	redirected := func(to string) *fault.Error {
-		return faultOf(a.from, fault.Unreachable,
-			"list the active server in addresses, or set the address to a load balancer that finds it",
-			"%s: redirected to %s (HTTP %d); redirects are not followed but to one of the addresses", q.what, to, a.status).Because(fault.Standby)
-	}
 	switch {
 	case err != nil:
 		if f := lasting(a.from, err); f != nil {
@@ -175,14 +172,7 @@ func (q *question) judge(a answer, err error) seen {
 		}
 		return s
 	case a.to != nil:
-		to, ok := q.source.servers.at(a.to)
-		switch {
-		case a.to.Host == "":
-			return always(redirected("nowhere"))
-		case !ok, !follow[a.status], q.source.servers.addresses[to].String() == a.from:
-			return always(redirected(clean(a.to.String())))
-		}
-		return seen{text: fmt.Sprintf("redirected to %s (HTTP %d)", clean(a.to.String()), a.status), reason: fault.Standby}
+		return q.redirected(a)
 	case a.status == http.StatusBadRequest && bytes.Contains(a.body, []byte("HTTP request to an HTTPS server")):
 		// net/http's own answer, Vault's and OpenBao's server among them.
 		return always(faultOf(a.from, fault.Settings, "write the address with https://",
@@ -193,10 +183,32 @@ func (q *question) judge(a answer, err error) seen {
 	return seen{}
 }
 
-// follow are the redirects that may be followed.
-var follow = map[int]bool{
-	http.StatusMovedPermanently: true, http.StatusFound: true,
-	http.StatusTemporaryRedirect: true, http.StatusPermanentRedirect: true,
+// redirected is seen of a redirect, which leads to one of the servers or nowhere.
+//
+// Vault's own is 307, of a standby that could not pass a request on to the server
+// that it takes for the active one. When that has died it is wrong for a moment,
+// and time mends it, whatever it points to. Others are somebody else's.
+func (q *question) redirected(a answer) seen {
+	const hint = "list the active server in addresses, or set the address to a load balancer that finds it"
+	to := "nowhere"
+	if a.to.Host != "" {
+		to = clean(a.to.String())
+	}
+	text := fmt.Sprintf("redirected to %s (HTTP %d)", to, a.status)
+	i, ok := q.source.servers.at(a.to)
+	switch a.status {
+	case http.StatusTemporaryRedirect:
+		if !ok {
+			return seen{text: text + ", which is none of the addresses", reason: fault.Standby, hint: hint}
+		}
+		return seen{text: text, reason: fault.Standby}
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusPermanentRedirect:
+		if ok && q.source.servers.addresses[i].String() != a.from {
+			return seen{text: text, reason: fault.Standby}
+		}
+	}
+	text += "; redirects are not followed but to one of the addresses"
+	return seen{text: text, lasting: faultOf(a.from, fault.Unreachable, hint, "%s: %s", q.what, text).Because(fault.Standby)}
 }
 
 // moveTo tells of another server being asked than the one before.
@@ -260,22 +272,26 @@ func (q *question) once(ctx context.Context, i int, most time.Duration) (answer,
 // time is over.
 func (q *question) tooLate(wait, left time.Duration) error {
 	text, reason := q.sum()
-	return q.fault("", "%s: it asks to wait %s, and the deadline is in %s; last seen: %s",
+	return q.fault("%s: it asks to wait %s, and the deadline is in %s; last seen: %s",
 		q.what, wait.Round(time.Second), left.Round(time.Millisecond), text).Because(reason)
 }
 
 // ended is the error of a context that is over.
 func (q *question) ended(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return q.fault("", "%s: given up before there was an answer", q.what)
+		return q.fault("%s: given up before there was an answer", q.what)
 	}
 	text, reason := q.sum()
-	return q.fault("", "%s: gave up at the deadline, after %s; last seen: %s",
+	return q.fault("%s: gave up at the deadline, after %s; last seen: %s",
 		q.what, time.Since(q.begun).Round(time.Millisecond), text).Because(reason)
 }
 
 // fault is an error about all servers.
-func (q *question) fault(hint, format string, args ...any) *fault.Error {
+func (q *question) fault(format string, args ...any) *fault.Error {
+	hint := ""
+	for _, s := range q.seen {
+		hint = cmp.Or(hint, s.hint)
+	}
 	if len(q.seen) == 1 {
 		return q.source.fault(fault.Unreachable, hint, format, args...)
 	}

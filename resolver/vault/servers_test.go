@@ -110,7 +110,7 @@ func TestFailover(t *testing.T) {
 		"HTML":            {bad(200, "<h1>"), "the answer is not Vault's: HTTP 200, application/json, 4 bytes"},
 		"frozen":          {frozen, "no answer in time"},
 		"come back later": {bad(503, `{"errors":["maintenance"]}`, "Retry-After", "3600"), "HTTP 503: maintenance"},
-		"redirect away":   {bad(307, "", "Location", nobody+"/v1/x"), "redirected to " + nobody + " (HTTP 307); redirects are not followed but to one of the addresses"},
+		"redirect away":   {bad(307, "", "Location", nobody+"/v1/x"), "redirected to " + nobody + " (HTTP 307), which is none of the addresses"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
