@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -53,14 +54,15 @@ func connect(c Config, address *url.URL) (*api.Client, error) {
 		defer func() { _ = os.Setenv(name, value) }()
 	}
 
-	transport, err := newTransport(c, address)
+	dialer := newDialer()
+	transport, err := newTransport(c, address, dialer)
 	if err != nil {
 		return nil, err
 	}
 	client, err := api.NewClient(&api.Config{
 		Address: address.String(),
 		HttpClient: &http.Client{
-			Transport:     &whole{transport},
+			Transport:     &whole{base: transport, dialer: dialer},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		// Retries and the deadline are ours (request.go): the client's own know
@@ -80,7 +82,7 @@ func connect(c Config, address *url.URL) (*api.Client, error) {
 	return client, nil
 }
 
-func newTransport(c Config, address *url.URL) (*http.Transport, error) {
+func newTransport(c Config, address *url.URL, d *dialer) (*http.Transport, error) {
 	var roots *x509.CertPool
 	switch {
 	case c.CACert != "":
@@ -105,7 +107,7 @@ func newTransport(c Config, address *url.URL) (*http.Transport, error) {
 	}
 	return &http.Transport{
 		Proxy:                  nil, // said, because http.DefaultTransport's is the environment's
-		DialContext:            newDialer().connect,
+		DialContext:            d.connect,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates},
 		TLSHandshakeTimeout:    5 * time.Second,
 		IdleConnTimeout:        30 * time.Second,
@@ -118,9 +120,28 @@ func newTransport(c Config, address *url.URL) (*http.Transport, error) {
 // whole reads each answer to its end, up to maxAnswer, before it is given on.
 // A body that breaks off is thus a network error like any other, and nothing
 // above has to limit or close.
-type whole struct{ base http.RoundTripper }
+//
+// A server that fails leaves its connection: where the name has several
+// addresses, the next attempt is for another one.
+type whole struct {
+	base   *http.Transport
+	dialer *dialer
+	failed atomic.Bool // the last answer was no good
+}
 
 func (w *whole) RoundTrip(r *http.Request) (*http.Response, error) {
+	if w.failed.CompareAndSwap(true, false) && w.dialer.many.Load() {
+		w.base.CloseIdleConnections() // only now: it was not idle then
+		w.dialer.another()
+	}
+	resp, err := w.read(r)
+	if err != nil || resp.StatusCode >= 500 {
+		w.failed.Store(true)
+	}
+	return resp, err
+}
+
+func (w *whole) read(r *http.Request) (*http.Response, error) {
 	resp, err := w.base.RoundTrip(r)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,18 +19,26 @@ const headStart = 250 * time.Millisecond
 // of a cluster. Go's own tries them one after another and leaves each at least
 // two seconds, which is a start's whole time where a machine that is off, and
 // refuses nothing, comes first.
+//
+// It begins with the first address, until another one is to be tried: one name
+// stands for several servers, of which one may take connections and be sealed.
 type dialer struct {
+	turn   atomic.Uint32 // which address is the first
+	many   atomic.Bool   // there are several
 	lookup func(ctx context.Context, host string) ([]string, error)
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-func newDialer() dialer {
+func newDialer() *dialer {
 	d := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
-	return dialer{net.DefaultResolver.LookupHost, d.DialContext}
+	return &dialer{lookup: net.DefaultResolver.LookupHost, dial: d.DialContext}
 }
 
+// another makes the next connection begin with another address.
+func (d *dialer) another() { d.turn.Add(1) }
+
 // connect gives the connection that is there first.
-func (d dialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
+func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -37,6 +47,9 @@ func (d dialer) connect(ctx context.Context, network, address string) (net.Conn,
 	if err != nil || len(hosts) == 0 {
 		return d.dial(ctx, network, address) // which says so in its way
 	}
+	d.many.Store(len(hosts) > 1)
+	turn := int(d.turn.Load()) % len(hosts)
+	hosts = slices.Concat(hosts[turn:], hosts[:turn])
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type result struct {

@@ -4,12 +4,18 @@ package vault
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // A name of several addresses, of which one answers.
@@ -65,5 +71,56 @@ func TestDial(t *testing.T) {
 	var dns *net.DNSError
 	if !errors.As(err, &dns) {
 		t.Errorf("error %v, want the resolver's", err)
+	}
+}
+
+// A name of three servers, of which two are sealed.
+func TestDialAnother(t *testing.T) {
+	hosts := []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"}
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		port := "0"
+		var asked []string
+		roots := x509.NewCertPool()
+		for i, host := range hosts {
+			l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, port, _ = net.SplitHostPort(l.Addr().String())
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Proto != protocol {
+					t.Errorf("%s, want %s", r.Proto, protocol)
+				}
+				asked = append(asked, host)
+				if i < 2 {
+					w.WriteHeader(http.StatusServiceUnavailable)
+				}
+			}))
+			_ = srv.Listener.Close()
+			srv.Listener, srv.EnableHTTP2 = l, protocol == "HTTP/2.0"
+			srv.StartTLS()
+			defer srv.Close()
+			roots.AddCert(srv.Certificate())
+		}
+		d := newDialer()
+		d.lookup = func(context.Context, string) ([]string, error) { return hosts, nil }
+		transport, err := newTransport(Config{}, &url.URL{Scheme: "http"}, d) // without the roots of the environment
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport.TLSClientConfig.RootCAs = roots
+		client := http.Client{Transport: &whole{base: transport, dialer: d}}
+		for range 5 {
+			resp, err := client.Get("https://example.com:" + port) // of httptest's certificate
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			time.Sleep(firstWait / 2) // as between attempts
+		}
+		if diff := cmp.Diff([]string{hosts[0], hosts[1], hosts[2], hosts[2], hosts[2]}, asked); diff != "" {
+			t.Errorf("%s: %s", protocol, diff)
+		}
+		transport.CloseIdleConnections()
 	}
 }
