@@ -3,6 +3,7 @@
 package leases
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/oci-secrets/oci-secrets/test/rig"
+	"github.com/oci-secrets/oci-secrets/test/vaulttest"
 )
 
 // site is what all tests share.
@@ -42,8 +46,8 @@ type container struct {
 	out  string
 }
 
-// minute is longer than any test: what is gone before has not gone by itself.
-const minute = time.Minute
+// long is longer than any test: what is gone before has not gone by itself.
+const long = 10 * time.Minute
 
 // newContainer makes a bundle with the hook under the given stages.
 func newContainer(t *testing.T, runtime string, ttl, maxTTL time.Duration, more string, stages ...string) *container {
@@ -108,7 +112,7 @@ func TestPoststop(t *testing.T) {
 	for _, runtime := range rig.Runtimes() {
 		t.Run(runtime, func(t *testing.T) {
 			t.Parallel()
-			c := newContainer(t, runtime, minute, time.Hour, "", "createRuntime", "poststop")
+			c := newContainer(t, runtime, long, time.Hour, "", "createRuntime", "poststop")
 			pid, u := c.begin(t)
 			c.signal(t, pid, syscall.SIGKILL)
 			c.Delete(t, c.Bundle)
@@ -120,7 +124,7 @@ func TestPoststop(t *testing.T) {
 // TestNeverStarted has a container that is created, and deleted.
 func TestNeverStarted(t *testing.T) {
 	t.Parallel()
-	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart", "poststop")
+	c := newContainer(t, rig.Runc, long, time.Hour, "", "prestart", "poststop")
 	c.Create(t, c.Bundle)
 	if list := c.host.Leases(t); len(list) != 1 || len(c.host.DB.Roles(t)) == 0 {
 		t.Errorf("leased is %+v", list)
@@ -133,7 +137,7 @@ func TestNeverStarted(t *testing.T) {
 // or not.
 func TestFailedStart(t *testing.T) {
 	t.Parallel()
-	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart")
+	c := newContainer(t, rig.Runc, long, time.Hour, "", "prestart")
 	for text, more := range map[string]string{
 		"nothing at secret/data/none": " vault:none", "LD_PRELOAD": " vault:database/creds/" + c.host.Name + "#username=LD_PRELOAD",
 	} {
@@ -146,10 +150,46 @@ func TestFailedStart(t *testing.T) {
 	}
 }
 
+// TestFailedDelivery has everything that is asked for, and no room for it. crun
+// sets limits before it calls hooks, so that the hook sees it.
+func TestFailedDelivery(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, rig.Crun, long, time.Hour, "", "prestart")
+	large := map[string]any{}
+	for i := range 6 {
+		large[fmt.Sprint("LARGE_", i)] = strings.Repeat("s", 100<<10)
+	}
+	c.host.Vault.Put(t, 2, "secret", c.host.Name, large)
+	c.Annotate("secrets.oci/from", c.host.Asks()+" vault:"+c.host.Name)
+	c.Spec.Process.Rlimits = append(c.Spec.Process.Rlimits, specs.POSIXRlimit{Type: "RLIMIT_STACK", Soft: 256 << 10, Hard: 256 << 10})
+	c.Write(t)
+	if r := c.Run(t, c.Bundle); !strings.Contains(r.Stderr, "exit code: 10") {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
+	c.host.WantNoUsers(t)
+}
+
+// TestLoginOutlived has a lease that lives longer than the token it was made with
+// would without the keeper.
+func TestLoginOutlived(t *testing.T) {
+	t.Parallel()
+	const tokens = 6 * time.Second
+	c := newContainer(t, rig.Runc, long, time.Hour, "", "prestart", "poststop")
+	c.host.Vault.AppRoleWith(t, "approle", c.host.Name, vaulttest.Tokens{Policies: []string{"host"}, TTL: tokens})
+	k := c.host.Keep(t)
+	_, u := c.begin(t)
+	c.host.WantUserFor(t, u, 3*tokens)
+	c.Delete(t, c.Bundle)
+	c.host.WantNoUser(t, u)
+	if log := k.Log(t); log != "" {
+		t.Errorf("the keeper told %s", log)
+	}
+}
+
 // TestKilled has nobody but the keeper to notice that the container is gone.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart", "poststop")
+	c := newContainer(t, rig.Runc, long, time.Hour, "", "prestart", "poststop")
 	k := c.host.Keep(t)
 	pid, u := c.begin(t)
 	c.signal(t, pid, syscall.SIGKILL)
@@ -161,7 +201,7 @@ func TestKilled(t *testing.T) {
 // poststop.
 func TestKeeperKilled(t *testing.T) {
 	t.Parallel()
-	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart")
+	c := newContainer(t, rig.Runc, long, time.Hour, "", "prestart")
 	k := c.host.Keep(t)
 	pid, u := c.begin(t)
 	k.End(syscall.SIGKILL)
@@ -194,7 +234,7 @@ func TestKeeperReplaced(t *testing.T) {
 // fail, and the keeper revokes when there is one again.
 func TestVaultAway(t *testing.T) {
 	t.Parallel()
-	c := newContainer(t, rig.Runc, minute, time.Hour, "", "prestart", "poststop")
+	c := newContainer(t, rig.Runc, long, time.Hour, "", "prestart", "poststop")
 	settings := rig.ReadFile(t, c.Config)
 	pid, u := c.begin(t)
 	c.signal(t, pid, syscall.SIGKILL)
@@ -261,7 +301,7 @@ func TestMaxTTL(t *testing.T) {
 // TestExplain leaves nothing behind, of a container that there is not.
 func TestExplain(t *testing.T) {
 	t.Parallel()
-	c := newContainer(t, rig.Runc, minute, time.Hour, "")
+	c := newContainer(t, rig.Runc, long, time.Hour, "")
 	r := rig.MustRun(t, rig.Binary(t), "explain", "--config", c.Config, "--annotation", "secrets.oci/from="+c.host.Asks())
 	if !strings.Contains(r.Stdout, "DB_PASSWORD") {
 		t.Errorf("it says %s", r.Stdout)

@@ -66,7 +66,7 @@ func TestLeases(t *testing.T) {
 func TestLeasesOfKilled(t *testing.T) {
 	each(t, dynamic, func(t *testing.T, m mode) {
 		s := newSite(t, m, secrets{})
-		h := newDatabaseHost(t, s, time.Minute)
+		h := newDatabaseHost(t, s, 10*time.Minute)
 		name, u := begin(t, s, h)
 		if list := h.Leases(t); len(list) != 1 || list[0].State != "running" || !strings.HasPrefix(list[0].Lease, "database/creds/") {
 			t.Errorf("leased is %+v", list)
@@ -86,7 +86,7 @@ func TestLeasesOfKilled(t *testing.T) {
 // so that no hook is called.
 func TestLeasesOfCrashed(t *testing.T) {
 	s := newSite(t, root, secrets{})
-	h := newDatabaseHost(t, s, time.Minute)
+	h := newDatabaseHost(t, s, 10*time.Minute)
 	k := h.Keep(t)
 	name, u := begin(t, s, h)
 	k.End(syscall.SIGKILL)
@@ -110,7 +110,7 @@ func TestLeasesOfCrashed(t *testing.T) {
 func TestLeasesOfRefused(t *testing.T) {
 	each(t, append(dynamic, root.pre()), func(t *testing.T, m mode) {
 		s := newSite(t, m, secrets{})
-		h := newDatabaseHost(t, s, time.Minute)
+		h := newDatabaseHost(t, s, 10*time.Minute)
 		r := s.podman(t, "run", "--rm", from(h.Asks()+" vault:none"), image)
 		if r.Code == 0 || r.Stdout != "" {
 			t.Errorf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
