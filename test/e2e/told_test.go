@@ -217,6 +217,32 @@ func TestToldByTheShim(t *testing.T) {
 	}
 }
 
+// TestToldNowhere has places that cannot be written, or are not ours to write: the
+// container starts, and the system log says so.
+func TestToldNowhere(t *testing.T) {
+	t.Parallel()
+	r := rig.NewRuntime(t, rig.Runc)
+	log := r.Log(t)
+	b := bundle(t, "createRuntime", "x")
+	file := filepath.Join(t.TempDir(), "theirs")
+	rig.WriteFile(t, file, "# theirs\n", 0o600)
+	b.AddSettings(t, fmt.Sprintf("[log]\nfile = %q\nmetrics = %q\n", filepath.Dir(file), file))
+	if res := r.Run(t, b); res.Code != 0 {
+		t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
+	}
+	lines := log.Lines()
+	if len(lines) != 2 || !strings.Contains(lines[0], "hook of container "+b.ID+" is not in the log's file: ") ||
+		!strings.Contains(lines[1], "hook of container "+b.ID+" is not counted: "+file+" is not, or not wholly, what oci-secrets writes") {
+		t.Errorf("logged: %q", lines)
+	}
+	if text := rig.ReadFile(t, file); text != "# theirs\n" {
+		t.Errorf("it is now %q", text)
+	}
+	if n := len(log.Deliveries()); n != 1 {
+		t.Errorf("%d deliveries", n)
+	}
+}
+
 // TestToldAtOnce has many starts that are counted at once.
 func TestToldAtOnce(t *testing.T) {
 	t.Parallel()
