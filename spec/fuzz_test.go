@@ -99,6 +99,7 @@ func FuzzDoc(f *testing.F) {
 		"{\n\t\"process\": {\n\t\t\"env\": [\n\t\t\t\"\\u0041=1\",\n\t\t\t\"C=\\ud800\"\n\t\t]\n\t}\n}\n",
 		`{"process":{"env":null},"process2":{"env":[]}}`,
 		`{"process":{"env":[],"Env":[]},"annotations":{},"annotations":{}}`,
+		`{"process":{},"mounts":[{"destination":"/a","source":"\ud800"},{"type":"bind","Type":1},2]}`,
 	} {
 		f.Add([]byte(text), "A=1", "B=\"\\\n\x01é")
 	}
@@ -115,6 +116,7 @@ func FuzzDoc(f *testing.F) {
 			return
 		}
 		_, _ = d.Annotations()
+		mounts, errMounts := d.Mounts()
 		vars := []string{v1, v2}
 		old, errEnv := d.Env()
 		out, err := d.WithEnv(vars)
@@ -127,6 +129,10 @@ func FuzzDoc(f *testing.F) {
 		edited, err := ParseDoc(out)
 		if err != nil {
 			t.Fatalf("%q came out as %q: %v", b, out, err)
+		}
+		again, err := edited.Mounts()
+		if (err == nil) != (errMounts == nil) || !slices.Equal(again, mounts) {
+			t.Fatalf("mounts %v, %v became %v, %v", mounts, errMounts, again, err)
 		}
 		env, err := edited.Env()
 		if err != nil {

@@ -72,7 +72,7 @@ func TestCert(t *testing.T) {
 	})
 	t.Run("for others", func(t *testing.T) {
 		// Only the method cert shows a certificate.
-		_, err := vault.New(vault.Config{Addresses: []string{server.Address}, Auth: with(func(a *vault.Auth) { a.Method = "jwt" })}, container(nil))
+		_, err := vault.New(vault.Config{Addresses: []string{server.Address}, Auth: with(func(a *vault.Auth) { a.Method = "jwt" })}, containerOf(nil))
 		wantFault(t, err, fault.Settings, "does not use client_cert")
 	})
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec"
 )
 
-// container is one whose config.json is text; nil for one without.
-func container(text []byte) resolver.Container {
+// containerOf is one whose config.json is text; nil for one without.
+func containerOf(text []byte) resolver.Container {
 	if text == nil {
 		return resolver.Container{}
 	}

@@ -194,11 +194,11 @@ func TestBrokenFiles(t *testing.T) {
 		"bad token": {func(t *testing.T, f string) { edit(t, f, func(r map[string]any) { r["Token"] = "a\r\nX: y" }) }, "it is broken"},
 		"no end":    {func(t *testing.T, f string) { edit(t, f, func(r map[string]any) { delete(r, "Expires") }) }, "it is broken"},
 		"huge":      {func(t *testing.T, f string) { put(t, f, strings.Repeat(" ", 1<<20)) }, "it is too large"},
-		"open":      {func(t *testing.T, f string) { must(t, os.Chmod(f, 0o644)) }, "it has mode 0644, and must have 0600"},
-		"foreign":   {func(t *testing.T, f string) { must(t, os.Chown(f, 4711, -1)) }, "it belongs to uid 4711"},
-		"directory": {func(t *testing.T, f string) { must(t, os.Remove(f)); must(t, os.Mkdir(f, 0o700)) }, "it is not a regular file"},
-		"fifo":      {func(t *testing.T, f string) { must(t, os.Remove(f)); must(t, unix.Mkfifo(f, 0o600)) }, "it is not a regular file"},
-		"symlink":   {func(t *testing.T, f string) { must(t, os.Remove(f)); must(t, os.Symlink("/etc/shadow", f)) }, "is not used: "},
+		"open":      {func(t *testing.T, f string) { noError(t, os.Chmod(f, 0o644)) }, "it has mode 0644, and must have 0600"},
+		"foreign":   {func(t *testing.T, f string) { noError(t, os.Chown(f, 4711, -1)) }, "it belongs to uid 4711"},
+		"directory": {func(t *testing.T, f string) { noError(t, os.Remove(f)); noError(t, os.Mkdir(f, 0o700)) }, "it is not a regular file"},
+		"fifo":      {func(t *testing.T, f string) { noError(t, os.Remove(f)); noError(t, unix.Mkfifo(f, 0o600)) }, "it is not a regular file"},
+		"symlink":   {func(t *testing.T, f string) { noError(t, os.Remove(f)); noError(t, os.Symlink("/etc/shadow", f)) }, "is not used: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "foreign" && os.Geteuid() != 0 {
@@ -222,7 +222,7 @@ func TestBrokenFiles(t *testing.T) {
 
 func put(t *testing.T, file, text string) {
 	t.Helper()
-	must(t, os.WriteFile(file, []byte(text), 0o600))
+	noError(t, os.WriteFile(file, []byte(text), 0o600))
 }
 
 // TestStateDirs has state directories that are not what they should be: some
@@ -232,7 +232,7 @@ func TestStateDirs(t *testing.T) {
 		t.Skip("mounts: run it as root")
 	}
 	mount := func(t *testing.T, dir, kind, options string) {
-		must(t, unix.Mount("test", dir, kind, 0, options))
+		noError(t, unix.Mount("test", dir, kind, 0, options))
 		t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	}
 	for name, tt := range map[string]struct {
@@ -260,15 +260,15 @@ func TestStateDirs(t *testing.T) {
 		}, 0, "vault is not a directory that is ours alone"},
 		"folder is open": {func(t *testing.T, dir string) string {
 			mount(t, dir, "tmpfs", "mode=0700")
-			must(t, os.Mkdir(dir+"/vault", 0o755))
-			must(t, os.Chmod(dir+"/vault", 0o755))
+			noError(t, os.Mkdir(dir+"/vault", 0o755))
+			noError(t, os.Chmod(dir+"/vault", 0o755))
 			return dir
 		}, 0, "vault is not a directory that is ours alone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := appRole(t, vaulttest.Tokens{TTL: time.Hour})
 			dir := filepath.Join(t.TempDir(), "state")
-			must(t, os.Mkdir(dir, 0o700))
+			noError(t, os.Mkdir(dir, 0o700))
 			c.StateDir = tt.make(t, dir)
 			for range 2 {
 				var record *resolver.Record

@@ -53,7 +53,7 @@ func openVolume(kubelet, source string) (volume *os.Root, pod string, err error)
 	if err != nil {
 		return nil, "", not("cannot be looked at: " + reason(err))
 	}
-	if !ours(above) || above.Mode&0o022 != 0 {
+	if !rootsOrOurs(above) || above.Mode&0o022 != 0 {
 		return nil, "", not("is below " + at + ", where others can write")
 	}
 	for i, part := range parts {
@@ -75,7 +75,7 @@ func openVolume(kubelet, source string) (volume *os.Root, pod string, err error)
 			err = not("cannot be looked at: " + reason(err))
 		case here.Ino != link.Sys().(*syscall.Stat_t).Ino || uint64(here.Dev) != link.Sys().(*syscall.Stat_t).Dev: //nolint:unconvert // its type differs
 			err = not("was replaced meanwhile")
-		case !ours(here) || !last && here.Mode&0o022 != 0:
+		case !rootsOrOurs(here) || !last && here.Mode&0o022 != 0:
 			err = not("is in " + part + ", where others can write")
 		case last && (here.Dev == above.Dev || !inMemory(next)):
 			err = not("is not a file system in memory of its own, as the kubelet mounts")
@@ -104,9 +104,9 @@ func stat(root *os.Root) (st unix.Stat_t, err error) {
 	return st, unix.Fstat(int(dir.Fd()), &st)
 }
 
-// ours reports whether root owns it, or the user whose kubelet it would be: who
+// rootsOrOurs reports whether root owns it, or the user whose kubelet it would be: who
 // we run as.
-func ours(st unix.Stat_t) bool { return private.Trusts(st.Uid) }
+func rootsOrOurs(st unix.Stat_t) bool { return private.Trusts(st.Uid) }
 
 func inMemory(root *os.Root) bool {
 	dir, err := root.Open(".")

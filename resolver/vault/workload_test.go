@@ -29,6 +29,7 @@ type pod struct {
 	volume      string
 	mounts      []map[string]any
 	annotations map[string]string
+	cgroup      string
 	auth        vault.Auth
 	prefix      string
 }
@@ -40,7 +41,7 @@ func (p *pod) mount(destination, source string) {
 // data is the directory with the files of the volume.
 func (p *pod) data() string { return filepath.Join(p.volume, "..2026_01_02_03_04_05.0123456789") }
 
-func must(t *testing.T, errs ...error) {
+func noError(t *testing.T, errs ...error) {
 	t.Helper()
 	for _, err := range errs {
 		if err != nil {
@@ -76,27 +77,33 @@ func TestWorkload(t *testing.T) {
 			p.auth.WorkloadToken = "/vault/token"
 		}},
 		"further down": {edit: func(t *testing.T, p *pod) {
-			must(t, os.Mkdir(p.data()+"/deep", 0o755), os.Rename(p.data()+"/token", p.data()+"/deep/token"), os.Symlink("..data/deep", p.volume+"/deep"))
+			noError(t, os.Mkdir(p.data()+"/deep", 0o755), os.Rename(p.data()+"/token", p.data()+"/deep/token"), os.Symlink("..data/deep", p.volume+"/deep"))
 			p.auth.WorkloadToken = serviceAccount + "/deep/token"
 		}},
 		"of the container's user": {edit: func(t *testing.T, p *pod) {
-			must(t, os.Chown(p.data()+"/token", 1000, 1000), os.Chmod(p.data()+"/token", 0o600), os.Chmod(p.volume, os.ModeSticky|os.ModeSetgid|0o777), os.Chown(p.volume, 0, 2000))
+			noError(t, os.Chown(p.data()+"/token", 1000, 1000), os.Chmod(p.data()+"/token", 0o600), os.Chmod(p.volume, os.ModeSticky|os.ModeSetgid|0o777), os.Chown(p.volume, 0, 2000))
 		}},
 		"a kubelet behind a link": {edit: func(t *testing.T, p *pod) {
 			link := filepath.Join(t.TempDir(), "kubelet")
-			must(t, os.Symlink(p.kubelet.Dir, link))
+			noError(t, os.Symlink(p.kubelet.Dir, link))
 			p.auth.Kubelet = link // the source is what it leads to
 		}},
 		"a source behind that link": {edit: func(t *testing.T, p *pod) {
 			link := filepath.Join(t.TempDir(), "kubelet")
-			must(t, os.Symlink(p.kubelet.Dir, link))
+			noError(t, os.Symlink(p.kubelet.Dir, link))
 			p.mounts[0]["source"] = strings.Replace(p.volume, p.kubelet.Dir, link, 1)
 			p.auth.Kubelet = link
 		}},
 		"annotations lie": {edit: func(_ *testing.T, p *pod) {
 			p.annotations["io.kubernetes.cri.sandbox-namespace"], p.annotations["io.kubernetes.pod.namespace"] = "bank", "bank"
 		}},
-		"the engine agrees": {edit: func(_ *testing.T, p *pod) { p.annotations["io.kubernetes.cri.sandbox-uid"] = "pod-1" }},
+		"the engine agrees": {edit: func(_ *testing.T, p *pod) {
+			p.annotations["io.kubernetes.cri.sandbox-uid"] = "pod-1"
+			p.annotations["io.kubernetes.cri-o.Labels"] = `{"io.kubernetes.pod.uid":"pod-1"}`
+			p.cgroup = "kubepods-burstable-podpod_1.slice:cri-containerd:0123"
+		}},
+		"the engine agrees, without systemd": {edit: func(_ *testing.T, p *pod) { p.cgroup = "/kubepods/besteffort/podpod-1/0123" }},
+		"the engine says nothing of pods":    {edit: func(_ *testing.T, p *pod) { p.cgroup = "user.slice:runc:pod-2" }},
 
 		"no mount":      {func(_ *testing.T, p *pod) { p.mounts = nil }, []string{none, "nothing is mounted above " + serviceAccount + "/token", "automountServiceAccountToken"}},
 		"another mount": {func(_ *testing.T, p *pod) { p.mounts[0]["destination"] = "/run/secrets/kubernetes.io/serviceaccount" }, []string{none, "nothing is mounted above"}},
@@ -108,12 +115,12 @@ func TestWorkload(t *testing.T) {
 		"another lies over": {func(_ *testing.T, p *pod) { p.mount("/var/run/secrets", "/srv/secrets") }, []string{none, "/srv/secrets is not "}},
 		"a path of the host": {func(t *testing.T, p *pod) {
 			dir := t.TempDir()
-			must(t, os.CopyFS(dir, os.DirFS(p.data())))
+			noError(t, os.CopyFS(dir, os.DirFS(p.data())))
 			p.mounts[0]["source"] = dir
 		}, []string{none, "/pods/<uid>/volumes/kubernetes.io~projected/<name>", "set kubelet to"}},
 		"another kind of volume": {func(t *testing.T, p *pod) {
 			dir := filepath.Join(p.kubelet.Dir, "pods/pod-1/volumes/kubernetes.io~empty-dir/kube-api-access-x7k2p")
-			must(t, os.MkdirAll(dir, 0o755), os.CopyFS(dir, os.DirFS(p.data())))
+			noError(t, os.MkdirAll(dir, 0o755), os.CopyFS(dir, os.DirFS(p.data())))
 			p.mounts[0]["source"] = dir
 		}, []string{none, "kubernetes.io~projected/<name>"}},
 		"a part of a volume": {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = p.data() }, []string{none, "kubernetes.io~projected/<name>"}},
@@ -121,9 +128,9 @@ func TestWorkload(t *testing.T) {
 		"itself":             {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = filepath.Dir(p.volume) + "/." }, []string{none, "kubernetes.io~projected/<name>"}},
 		"a volume that is none, in memory": {func(t *testing.T, p *pod) {
 			data, above := t.TempDir(), filepath.Dir(p.volume)
-			must(t, os.CopyFS(data, os.DirFS(p.data())), unix.Unmount(p.volume, unix.MNT_DETACH))
+			noError(t, os.CopyFS(data, os.DirFS(p.data())), unix.Unmount(p.volume, unix.MNT_DETACH))
 			tmpfs(t, above, "mode=0755")
-			must(t, os.CopyFS(p.volume, os.DirFS(data)))
+			noError(t, os.CopyFS(p.volume, os.DirFS(data)))
 		}, []string{none, "not a file system in memory of its own"}},
 		"with a dot":           {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = strings.Replace(p.volume, "/pod-1/", "/../", 1) }, []string{none, "kubernetes.io~projected/<name>"}},
 		"with a slash":         {func(_ *testing.T, p *pod) { p.mounts[0]["source"] = p.volume + "/" }, []string{none, "kubernetes.io~projected/<name>"}},
@@ -133,33 +140,33 @@ func TestWorkload(t *testing.T) {
 		"a volume that is one": {func(t *testing.T, p *pod) {
 			linkTo(t, p, filepath.Dir(p.volume[len(p.kubelet.Dir)+1:])+"/other", p.volume)
 		}, []string{none, "leads through other, which is no directory"}},
-		"a volume that is none": {func(t *testing.T, p *pod) { must(t, unix.Unmount(p.volume, unix.MNT_DETACH)) }, []string{none, "not a file system in memory of its own"}},
+		"a volume that is none": {func(t *testing.T, p *pod) { noError(t, unix.Unmount(p.volume, unix.MNT_DETACH)) }, []string{none, "not a file system in memory of its own"}},
 		"a volume not in memory": {func(t *testing.T, p *pod) {
-			must(t, unix.Unmount(p.volume, unix.MNT_DETACH), unix.Mount("proc", p.volume, "proc", 0, ""))
+			noError(t, unix.Unmount(p.volume, unix.MNT_DETACH), unix.Mount("proc", p.volume, "proc", 0, ""))
 		}, []string{none, "not a file system in memory of its own"}},
-		"a volume without a sticky bit": {func(t *testing.T, p *pod) { must(t, os.Chmod(p.volume, 0o777)) }, []string{none, "a directory where others can write"}},
-		"somebody's volume":             {func(t *testing.T, p *pod) { must(t, os.Chown(p.volume, 1000, 0)) }, []string{none, "where others can write"}},
-		"somebody's pods":               {func(t *testing.T, p *pod) { must(t, os.Chown(p.kubelet.Dir+"/pods", 1000, 0)) }, []string{none, "is in pods, where others can write"}},
-		"pods for all":                  {func(t *testing.T, p *pod) { must(t, os.Chmod(p.kubelet.Dir+"/pods", 0o777)) }, []string{none, "is in pods, where others can write"}},
-		"a kubelet for all":             {func(t *testing.T, p *pod) { must(t, os.Chmod(p.kubelet.Dir, 0o775)) }, []string{none, "where others can write"}},
-		"somebody's link": {func(t *testing.T, p *pod) { must(t, os.Lchown(p.volume+"/token", 1000, 0)) }, []string{
+		"a volume without a sticky bit": {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.volume, 0o777)) }, []string{none, "a directory where others can write"}},
+		"somebody's volume":             {func(t *testing.T, p *pod) { noError(t, os.Chown(p.volume, 1000, 0)) }, []string{none, "where others can write"}},
+		"somebody's pods":               {func(t *testing.T, p *pod) { noError(t, os.Chown(p.kubelet.Dir+"/pods", 1000, 0)) }, []string{none, "is in pods, where others can write"}},
+		"pods for all":                  {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.kubelet.Dir+"/pods", 0o777)) }, []string{none, "is in pods, where others can write"}},
+		"a kubelet for all":             {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.kubelet.Dir, 0o775)) }, []string{none, "where others can write"}},
+		"somebody's link": {func(t *testing.T, p *pod) { noError(t, os.Lchown(p.volume+"/token", 1000, 0)) }, []string{
 			none, "token is not the kubelet's alone",
 		}},
-		"files for all":   {func(t *testing.T, p *pod) { must(t, os.Chmod(p.data(), 0o777)) }, []string{none, "is not the kubelet's alone"}},
-		"a token for all": {func(t *testing.T, p *pod) { must(t, os.Chmod(p.data()+"/token", 0o666)) }, []string{none, "a file that nobody else can write"}},
-		"no token":        {func(t *testing.T, p *pod) { must(t, os.Remove(p.data()+"/token")) }, []string{none, "token cannot be read"}},
+		"files for all":   {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.data(), 0o777)) }, []string{none, "is not the kubelet's alone"}},
+		"a token for all": {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.data()+"/token", 0o666)) }, []string{none, "a file that nobody else can write"}},
+		"no token":        {func(t *testing.T, p *pod) { noError(t, os.Remove(p.data()+"/token")) }, []string{none, "token cannot be read"}},
 		"a token of a fifo": {func(t *testing.T, p *pod) {
-			must(t, os.Remove(p.data()+"/token"), unix.Mkfifo(p.data()+"/token", 0o600))
+			noError(t, os.Remove(p.data()+"/token"), unix.Mkfifo(p.data()+"/token", 0o600))
 		}, []string{none, "must be a file"}},
 		"a token that leads out": {func(t *testing.T, p *pod) {
 			host := file(t, jwt("shop", "pod-1"))
-			must(t, os.Remove(p.data()+"/token"), os.Symlink(host, p.data()+"/token"))
+			noError(t, os.Remove(p.data()+"/token"), os.Symlink(host, p.data()+"/token"))
 		}, []string{none, "token cannot be read"}},
 		"a token above": {func(t *testing.T, p *pod) {
-			must(t, os.WriteFile(filepath.Dir(p.volume)+"/token", []byte(jwt("shop", "pod-1")), 0o600),
+			noError(t, os.WriteFile(filepath.Dir(p.volume)+"/token", []byte(jwt("shop", "pod-1")), 0o600),
 				os.Remove(p.data()+"/token"), os.Symlink("../../token", p.data()+"/token"))
 		}, []string{none, "token cannot be read"}},
-		"a large token":   {func(t *testing.T, p *pod) { must(t, os.Truncate(p.data()+"/token", 60<<20)) }, []string{none, "is larger than"}},
+		"a large token":   {func(t *testing.T, p *pod) { noError(t, os.Truncate(p.data()+"/token", 60<<20)) }, []string{none, "is larger than"}},
 		"another's token": {func(t *testing.T, p *pod) { p.put(t, jwt("shop", "pod-2")) }, []string{none, "is in the volume of pod pod-1, and is the token of another pod"}},
 		"a host's token": {func(t *testing.T, p *pod) {
 			c := vaulttest.Claims("shop", "web", "pod-1", time.Minute)
@@ -172,8 +179,18 @@ func TestWorkload(t *testing.T) {
 			p.put(t, review.Sign(c))
 		}, []string{none, "bound to a pod"}},
 		"no token of any kind": {func(t *testing.T, p *pod) { p.put(t, canary) }, []string{none, "it has not three parts"}},
-		"the engine disagrees": {func(_ *testing.T, p *pod) { p.annotations["io.kubernetes.cri.sandbox-uid"] = "pod-2" }, []string{none, "of another pod than pod-1, whose volume it mounts"}},
-		"an expired token":     {func(t *testing.T, p *pod) { p.put(t, review.JWT("shop", "web", "pod-1", -time.Hour)) }, []string{"JWT login at auth/jwt-pods/login was refused", "clock"}},
+		"containerd disagrees": {func(_ *testing.T, p *pod) { p.annotations["io.kubernetes.cri.sandbox-uid"] = "pod-2" }, []string{
+			none, "the engine says with io.kubernetes.cri.sandbox-uid that the container is of another pod than pod-1, whose volume it mounts",
+		}},
+		"CRI-O disagrees": {func(_ *testing.T, p *pod) {
+			p.annotations["io.kubernetes.cri-o.Labels"] = `{"io.kubernetes.pod.uid":"pod-2"}`
+		}, []string{none, "io.kubernetes.cri-o.Labels", "of another pod than pod-1"}},
+		"a label disagrees": {func(_ *testing.T, p *pod) { p.annotations["io.kubernetes.pod.uid"] = "pod-2" }, []string{none, "io.kubernetes.pod.uid", "of another pod than pod-1"}},
+		"another control group": {func(_ *testing.T, p *pod) {
+			p.cgroup = "kubepods-burstable-podpod_2.slice:cri-containerd:0123"
+		}, []string{none, "cgroupsPath", "of another pod than pod-1"}},
+		"another control group, without systemd": {func(_ *testing.T, p *pod) { p.cgroup = "/kubepods/besteffort/podpod-2/0123" }, []string{none, "cgroupsPath"}},
+		"an expired token":                       {func(t *testing.T, p *pod) { p.put(t, review.JWT("shop", "web", "pod-1", -time.Hour)) }, []string{"JWT login at auth/jwt-pods/login was refused", "clock"}},
 		"a forged token": {func(t *testing.T, p *pod) {
 			p.put(t, vaulttest.NewSigner(t).JWT("shop", "web", "pod-1", time.Minute))
 		}, []string{"JWT login at auth/jwt-pods/login was refused"}},
@@ -196,16 +213,18 @@ func TestWorkload(t *testing.T) {
 			p.volume = p.kubelet.Project(t, "pod-1", jwt("shop", "pod-1"))
 			p.mount(serviceAccount, p.volume)
 			tt.edit(t, p)
-			text, err := json.Marshal(map[string]any{"mounts": p.mounts, "annotations": p.annotations})
-			must(t, err)
+			text, err := json.Marshal(map[string]any{
+				"mounts": p.mounts, "annotations": p.annotations, "linux": map[string]any{"cgroupsPath": p.cgroup},
+			})
+			noError(t, err)
 			c := config(server, kv2, "")
 			c.Auth, c.Prefix = p.auth, p.prefix
-			s, err := vault.New(c, container(text))
-			must(t, err)
+			s, err := vault.New(c, containerOf(text))
+			noError(t, err)
 			for range 2 { // the second time it is known already
 				_, err = get(t, s, 5*time.Second, "db", 0)
 				if tt.texts == nil {
-					must(t, err)
+					noError(t, err)
 					continue
 				}
 				wantFault(t, err, fault.Refused, tt.texts...)
@@ -222,7 +241,7 @@ func TestWorkload(t *testing.T) {
 func linkTo(t *testing.T, p *pod, name, to string) {
 	t.Helper()
 	link := filepath.Join(p.kubelet.Dir, name)
-	must(t, os.Symlink(to, link))
+	noError(t, os.Symlink(to, link))
 	if strings.HasPrefix(name, "pods/pod-2") {
 		link = strings.Replace(p.volume, "pod-1", "pod-2", 1)
 	}
@@ -232,7 +251,7 @@ func linkTo(t *testing.T, p *pod, name, to string) {
 // put puts another token into the volume.
 func (p *pod) put(t *testing.T, jwt string) {
 	t.Helper()
-	must(t, os.WriteFile(p.data()+"/token", []byte(jwt), 0o644))
+	noError(t, os.WriteFile(p.data()+"/token", []byte(jwt), 0o644))
 }
 
 // TestNoContainer has who asks without a container, and one that cannot be read.
@@ -245,20 +264,20 @@ func TestNoContainer(t *testing.T) {
 	}{
 		"none":     {resolver.Container{}, fault.Delivery, "there is no container here"},
 		"broken":   {resolver.Container{Spec: broken}, fault.Document, "not a JSON document"},
-		"no array": {container([]byte(`{"mounts": {}}`)), fault.Document, "mounts is not an array"},
+		"no array": {containerOf([]byte(`{"mounts": {}}`)), fault.Document, "mounts is not an array"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(server, kv2, "")
 			c.Auth = vault.Auth{Method: "jwt", Role: "x", AsWorkload: true}
 			s, err := vault.New(c, tt.container)
-			must(t, err)
+			noError(t, err)
 			_, err = get(t, s, 5*time.Second, "db", 0)
 			wantFault(t, err, tt.class, tt.text)
 
 			c = config(server, kv2, server.RootToken)
 			c.Prefix = "{namespace}"
 			s, err = vault.New(c, tt.container)
-			must(t, err)
+			noError(t, err)
 			_, err = get(t, s, 5*time.Second, "db", 0)
 			wantFault(t, err, tt.class, "prefix: {namespace} is not known", tt.text)
 		})
@@ -271,7 +290,7 @@ func TestFacts(t *testing.T) {
 		t.Skip("who runs it is not root")
 	}
 	host, err := os.Hostname()
-	must(t, err)
+	noError(t, err)
 	server.Put(t, 2, kv2, "facts/root/on-"+host+"/db", map[string]any{"K": canary})
 	c := config(server, kv2, server.RootToken)
 	c.Prefix = "facts/{user}/on-{host}"

@@ -24,6 +24,22 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
+// memoryDir is a state directory that is there.
+func memoryDir(t *testing.T, options string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		dir, err := os.MkdirTemp("/dev/shm", "vault-test-")
+		if err != nil {
+			t.Skip("no tmpfs to write to")
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		return dir
+	}
+	dir := t.TempDir()
+	tmpfs(t, dir, "mode=0700"+options)
+	return dir
+}
+
 // tmpfs mounts a file system in memory at dir.
 func tmpfs(t *testing.T, dir, options string) {
 	t.Helper()
@@ -36,14 +52,19 @@ func tmpfs(t *testing.T, dir, options string) {
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }
 
-// forgetTokens has the next start log in anew, with the secret id that is kept.
-func forgetTokens(t *testing.T, dir string) {
+// forget removes what is in a state directory but for secret ids: the next start
+// logs in anew.
+func forget(t *testing.T, dir string) {
 	t.Helper()
-	names, err := filepath.Glob(dir + "/vault/*")
-	must(t, err)
-	for _, name := range names {
-		if !strings.Contains(name, ".secret-id") {
-			must(t, os.Remove(name))
+	files, err := filepath.Glob(dir + "/vault/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !strings.Contains(f, ".secret-id") {
+			if err := os.Remove(f); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
@@ -55,7 +76,7 @@ func wrapped(t *testing.T, role string, ttl time.Duration) (c vault.Config, toke
 	roleID, _ := server.AppRoleWith(t, "approle", role, tokens)
 	token = server.WrappedSecretID(t, "approle", role, ttl)
 	c = config(server, kv2, "")
-	c.StateDir = stateDir(t)
+	c.StateDir = memoryDir(t, "")
 	c.Auth = vault.Auth{Method: "approle", RoleID: roleID, WrappedSecretIDFile: file(t, token+"\n")}
 	return c, token
 }
@@ -73,6 +94,7 @@ func TestWrapped(t *testing.T) {
 			})
 		}
 		all.Wait()
+		forget(t, c.StateDir)
 		if _, err := get(t, source(t, c), 10*time.Second, "wrapped", 0); err != nil {
 			t.Error(err)
 		}
@@ -153,6 +175,7 @@ func TestWrappedSpent(t *testing.T) {
 				_, err := get(t, source(t, c), 5*time.Second, "wrapped-spent", 0)
 				wantFault(t, err, fault.Refused, tt.texts...)
 				harmless(t, err, token, other)
+				forget(t, c.StateDir)
 			}
 		})
 	}
@@ -176,7 +199,7 @@ func TestWrappedSpent(t *testing.T) {
 		if _, err := server.Client.Logical().DeleteWithContext(t.Context(), "auth/approle/role/wrapped-spent"); err != nil {
 			t.Fatal(err)
 		}
-		forgetTokens(t, c.StateDir)
+		forget(t, c.StateDir)
 		_, err := get(t, source(t, c), 5*time.Second, "wrapped-spent", 0)
 		wantFault(t, err, fault.Refused, "AppRole login", "put a new wrapping token")
 	})
@@ -272,8 +295,7 @@ func TestUnwrapFull(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounts: run it as root")
 	}
-	c.StateDir = t.TempDir()
-	tmpfs(t, c.StateDir, "mode=0700,size=64k")
+	c.StateDir = memoryDir(t, ",size=64k")
 	if err := os.WriteFile(filepath.Join(c.StateDir, "fill"), make([]byte, 64<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -283,6 +305,7 @@ func TestUnwrapFull(t *testing.T) {
 	if err := os.Remove(filepath.Join(c.StateDir, "fill")); err != nil {
 		t.Fatal(err)
 	}
+	forget(t, c.StateDir)
 	if _, err := get(t, source(t, c), 5*time.Second, "wrapped-full", 0); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
@@ -324,7 +347,7 @@ func TestKeptSecretID(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			forgetTokens(t, c.StateDir)
+			forget(t, c.StateDir)
 			_, err = get(t, source(t, c), 5*time.Second, "wrapped-kept", 0)
 			wantFault(t, err, fault.Refused, kept[0], "put a new wrapping token")
 			harmless(t, err, token)
