@@ -16,6 +16,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/hook/keep"
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
+	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
@@ -56,8 +57,9 @@ func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, aske
 	}
 	defer clear(amended)
 	if settings.Runtime.Exec == "on" {
+		// Without it exec asks the sources again; that is no reason to refuse.
 		if err := keep.Put(settings.StateDir, keep.Container{ID: c.ID, Bundle: c.Bundle}, 0, env); err != nil {
-			return err
+			syslog.Error("container " + c.ID + ": its variables are not kept for exec: " + err.Error())
 		}
 	}
 	if err := cover(path, amended, settings.StateDir); err != nil {

@@ -291,7 +291,7 @@ func TestOutageSettings(t *testing.T) {
 	_, err := vault.New(c, resolver.Container{})
 	wantFault(t, err, fault.Settings, "needs a state directory")
 	c.StateDir = "/y"
-	c.Auth.AsWorkload = true
+	c.Auth = vault.Auth{Method: "jwt", Role: "web", AsWorkload: true}
 	_, err = vault.New(c, resolver.Container{})
 	wantFault(t, err, fault.Settings, "does not go with as_workload")
 }

@@ -82,7 +82,7 @@ func (*lab) vault(address, ca string) string {
 
 // fake are settings for a server that is none of Vault's. It takes any token.
 func (*lab) fake(address string) string {
-	return fmt.Sprintf("[vault]\naddress = %q\n[vault.auth]\nmethod = \"token\"\ntoken = \"t\"\n", address)
+	return fmt.Sprintf("[vault]\naddress = %q\n[vault.auth]\nmethod = \"token\"\ntoken = \"any-token\"\n", address)
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }

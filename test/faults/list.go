@@ -85,7 +85,7 @@ var all = []fault{
 			t.Fatal(err)
 		}
 	}},
-	{name: "the wrapped secret id was unwrapped before", code: 12, outcome: "refused-by-the-source", setUp: func(t *testing.T, s *site) string {
+	{name: "the wrapped secret id was unwrapped before", code: 12, outcome: "denied", setUp: func(t *testing.T, s *site) string {
 		t.Helper()
 		table := s.works(t)
 		wrapped := s.Write(t, "sys/wrapping/wrap", map[string]any{"secret_id": "x"})
