@@ -26,12 +26,12 @@ var handlers = []string{"run.oci.handler", "module.wasm.image/variant"}
 // Hook delivers to the container whose state a runtime wrote to the hook's
 // standard input. Most of what there is to do at poststop package pass has done.
 func (s *Start) Hook(ctx context.Context, state []byte) error {
+	if st := ended(state); st != nil {
+		return s.poststop(ctx, st)
+	}
 	st, annotations, err := parseState(state)
 	if err != nil {
 		return err
-	}
-	if st.Status == specs.StateStopped {
-		return s.poststop(ctx, st.ID)
 	}
 	if len(annotations) == 0 { // a runtime may leave them out of the state
 		if annotations, err = bundleAnnotations(st.Bundle); err != nil {
@@ -112,6 +112,21 @@ func Asked(annotations map[string]string) (spec.Asked, error) {
 		}
 	}
 	return asked, nil
+}
+
+// ended gives the state of a container that has stopped, or nil. What else may be
+// wrong with the state is no reason to fail a poststop.
+func ended(state []byte) *specs.State {
+	var st struct {
+		ID     string               `json:"id"`
+		Status specs.ContainerState `json:"status"`
+		Bundle string               `json:"bundle"`
+	}
+	_ = json.Unmarshal(state, &st) // which goes on where a type is wrong
+	if st.Status != specs.StateStopped {
+		return nil
+	}
+	return &specs.State{ID: st.ID, Status: st.Status, Bundle: st.Bundle}
 }
 
 // parseState reads what the hook needs of a state, and its annotations by the

@@ -4,7 +4,10 @@ package start
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
@@ -33,7 +36,8 @@ func (s *Start) GiveBack(ctx context.Context, container string) {
 // poststop gives back what was leased for a container that has ended. It never
 // fails: runc reports a failed poststop hook as a failed delete, and engines then
 // keep what belongs to a container that is gone.
-func (s *Start) poststop(ctx context.Context, container string) error {
+func (s *Start) poststop(ctx context.Context, st *specs.State) error {
+	container := st.ID
 	settings, err := s.Settings(ctx)
 	if err != nil {
 		if s.Keep != "" { // or else it is not known that there are leases
@@ -45,6 +49,8 @@ func (s *Start) poststop(ctx context.Context, container string) error {
 		return nil
 	}
 	records, err := lease.Of(settings.StateDir, container)
+	// Another container of another engine may have the same id.
+	records = slices.DeleteFunc(records, func(r lease.Record) bool { return st.Bundle != "" && r.Broken == nil && r.Bundle != st.Bundle })
 	if len(records) > 0 && s.OpenLeases == nil {
 		return ErrVault
 	}

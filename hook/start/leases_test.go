@@ -85,9 +85,9 @@ const stopped = `{"id":"web","status":"stopped","bundle":"/b","annotations":{"se
 func TestPoststop(t *testing.T) {
 	l := &lessor{}
 	s, dir := withVault(t, l)
-	put := func(id string, container string) {
+	put := func(id, container, bundle string) {
 		t.Helper()
-		if err := lease.Put(dir, lease.Record{Container: container, ID: id}); err != nil {
+		if err := lease.Put(dir, lease.Record{Container: container, Bundle: bundle, ID: id}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -102,9 +102,10 @@ func TestPoststop(t *testing.T) {
 			t.Errorf("recorded are %q, want %q: %v", got, want, err)
 		}
 	}
-	put("1", "web")
-	put("2", "web")
-	put("3", "other")
+	put("1", "web", "/b")
+	put("2", "web", "/b")
+	put("3", "other", "/b")
+	put("4", "web", "/elsewhere")
 	open := s.OpenLeases
 	s.OpenLeases = nil // who has no Vault leaves it to who has
 	if err := s.Hook(t.Context(), []byte(stopped)); !errors.Is(err, ErrVault) {
@@ -116,7 +117,7 @@ func TestPoststop(t *testing.T) {
 	if err := s.Hook(t.Context(), []byte(stopped)); err != nil {
 		t.Errorf("it failed: %v", err)
 	}
-	left("3", "1", "2")
+	left("3", "1", "2", "4")
 	l.err, l.revoked = nil, nil
 	if err := s.Hook(t.Context(), []byte(stopped)); err != nil {
 		t.Error(err)
@@ -125,7 +126,7 @@ func TestPoststop(t *testing.T) {
 	if !slices.Equal(l.revoked, []string{"1", "2"}) {
 		t.Errorf("revoked %q", l.revoked)
 	}
-	left("3")
+	left("3", "4")
 	l.revoked = nil
 	s.OpenLeases = nil // nor is it needed any more
 	if err := s.Hook(t.Context(), []byte(stopped)); err != nil || l.revoked != nil {
@@ -133,6 +134,9 @@ func TestPoststop(t *testing.T) {
 	}
 
 	// Whatever is wrong, a poststop does not fail.
+	if err := s.Hook(t.Context(), []byte(`{"id":5,"status":"stopped","annotations":{"secrets.oci/from":5}}`)); err != nil {
+		t.Errorf("a strange state: %v", err)
+	}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
