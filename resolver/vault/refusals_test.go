@@ -157,6 +157,11 @@ func TestReadDenied(t *testing.T) {
 		t.Errorf("many: %+v", n)
 	}
 
+	// With a token that was kept, and a mount that was not.
+	older(t, kept(t, c.StateDir, aRefusal), 5*time.Second)
+	forgetMount(t, c.StateDir)
+	wantCounts(t, "kept token", counted(t, denied()), counts{logins: 1, mounts: 1, reads: 2})
+
 	// A login of one's own is not tried twice.
 	c.StateDir = stateDir(t)
 	wantCounts(t, "cold", counted(t, denied()), counts{logins: 1, mounts: 1, reads: 1})

@@ -171,7 +171,7 @@ func (s *Source) doubt(o *opening, status int, dead bool) {
 	if status == http.StatusForbidden && !o.last && s.session.login == o.login {
 		s.session.login, s.session.refused, s.session.dead, s.session.again = nil, o.login.value, dead, true
 	}
-	if o.mount != nil && s.session.mount == o.mount {
+	if m := o.mount; m != nil && s.session.mount == m && (m.err != nil || m.value.remembered) {
 		s.session.mount, s.session.ask = nil, true
 	}
 }
