@@ -319,4 +319,42 @@ func TestThrottledAsksNobodyElse(t *testing.T) {
 	if asked.Load() != 1 {
 		t.Errorf("asked %d times", asked.Load())
 	}
+
+	// Nor while there is time to wait.
+	var n atomic.Int64
+	a, _ = node(t, func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1) == 1 {
+			bad(429, `{"errors":["rate limit quota exceeded"]}`, "Retry-After", "1")(w, r)
+			return
+		}
+		wellAnswered(w, r)
+	})
+	if _, err := recorded(t, source(t, at(a, listen(t))), 5*time.Second, "db"); err != nil {
+		t.Error(err)
+	}
+}
+
+// What one server asks for does not bind the others, and they do not free of it.
+func TestRetryAfterInCompany(t *testing.T) {
+	a, asked := node(t, bad(503, `{"errors":["maintenance"]}`, "Retry-After", "3600"))
+	b, others := node(t, bad(500, `{"errors":["internal error"]}`))
+	_, err := recorded(t, source(t, at(a, b)), time.Second, "db")
+	wantFault(t, err, fault.Unreachable, "gave up at the deadline", "maintenance", "internal error")
+	if asked.Load() != 1 || others.Load() < 3 {
+		t.Errorf("asked %d and %d times", asked.Load(), others.Load())
+	}
+
+	// After a wait the one that asked for it is asked, and not those before it.
+	a, asked = node(t, bad(503, `{"errors":["Vault is sealed"]}`))
+	var n atomic.Int64
+	b, _ = node(t, func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1) == 1 {
+			bad(429, `{"errors":["rate limit quota exceeded"]}`, "Retry-After", "1")(w, r)
+			return
+		}
+		wellAnswered(w, r)
+	})
+	if _, err := recorded(t, source(t, at(a, b)), 5*time.Second, "db"); err != nil || asked.Load() != 1 {
+		t.Errorf("%v, asked %d times", err, asked.Load())
+	}
 }
