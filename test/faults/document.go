@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // preface stands before the table.
@@ -19,8 +18,8 @@ Written by ` + "`make faults`" + `, from a run of every fault in every way of de
 a real one does not give. The deadline of the starts was %v, and times are what a user waits for the whole command, on a machine that did other things
 as well. Docker, containerd and Kubernetes go through the shim, and the NRI plugin lists the hook, so they are the columns of those.
 
-A cell is the exit code of the hook (see the [README](../README.md#when-it-fails)), and the time until the container was refused. **Started with its secret** says that the program ran,
-and had it; in no cell did a program run without.
+A cell is the exit code of the hook (see the [README](../README.md#when-it-fails)), and the time until the container was refused. **Starts with it** says that the program ran,
+and had its secret; in no cell did a program run without.
 
 `
 
@@ -69,9 +68,9 @@ func Document(dir string) (string, error) {
 			if outcome == "" {
 				outcome = c.Outcome
 			}
-			texts[i] = "**started with its secret**"
+			texts[i] = "**starts with it**"
 			if c.Code != 0 {
-				texts[i] = fmt.Sprintf("%d, %v", c.Code, c.Took.Round(100*time.Millisecond))
+				texts[i] = fmt.Sprintf("%d, %.1f s", c.Code, c.Took.Seconds())
 			}
 		}
 		row(append([]string{f.name, outcome}, texts...)...)

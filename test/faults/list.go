@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oci-secrets/oci-secrets/test/rig"
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
@@ -65,6 +67,22 @@ var all = []fault{
 			t.Fatal(err)
 		}
 		return s.vault(s.Address, ca) + s.appRole(t, s.Server)
+	}},
+	{name: "a clock an hour off: the certificate is not valid yet", code: 12, outcome: "refused-by-the-source", setUp: func(t *testing.T, s *site) string {
+		t.Helper()
+		ca := vaulttest.NewCA(t)
+		certPEM, keyPEM := ca.Server(t, time.Now().Add(time.Hour), time.Now().Add(2*time.Hour))
+		pair, err := tls.X509KeyPair([]byte(certPEM), []byte(keyPEM))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := httptest.NewUnstartedServer(http.NotFoundHandler())
+		v.TLS = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+		v.StartTLS()
+		t.Cleanup(v.Close)
+		file := filepath.Join(t.TempDir(), "ca.pem")
+		rig.WriteFile(t, file, ca.PEM, 0o644)
+		return s.vault(v.URL, file) + s.appRole(t, s.Server)
 	}},
 
 	{name: "no such secret", code: 11, outcome: "not-found", names: "vault:absent", setUp: works},

@@ -66,6 +66,20 @@ func (ca *CA) Client(t testing.TB, name string, ttl time.Duration) (certPEM, key
 	return certPEM, keyPEM
 }
 
+// Server makes the certificate and key of a server of this machine, valid between
+// two times.
+func (ca *CA) Server(t testing.TB, from, to time.Time) (certPEM, keyPEM string) {
+	t.Helper()
+	certPEM, keyPEM, err := ca.issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: "server"}, NotBefore: from, NotAfter: to,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certPEM, keyPEM
+}
+
 // server makes the certificate and key of a server of this machine.
 func (ca *CA) server(name string) (certPEM, keyPEM string, err error) {
 	return ca.issue(&x509.Certificate{
@@ -83,7 +97,10 @@ func (ca *CA) issue(leaf *x509.Certificate) (certPEM, keyPEM string, err error) 
 	if leaf.SerialNumber, err = rand.Int(rand.Reader, big.NewInt(1<<62)); err != nil {
 		return "", "", err
 	}
-	leaf.NotBefore, leaf.KeyUsage = ca.certificate.NotBefore, x509.KeyUsageDigitalSignature
+	if leaf.NotBefore.IsZero() {
+		leaf.NotBefore = ca.certificate.NotBefore
+	}
+	leaf.KeyUsage = x509.KeyUsageDigitalSignature
 	der, err := x509.CreateCertificate(rand.Reader, leaf, ca.certificate, &key.PublicKey, ca.key)
 	if err != nil {
 		return "", "", err
