@@ -59,7 +59,11 @@ func (s *Source) fetch(ctx context.Context, o *opening, p string, version int) (
 			query = url.Values{"version": {strconv.Itoa(version)}}
 		}
 	} else if version != 0 {
-		return nil, s.fault(fault.Missing, "", "%s has no version %d: the mount is KV v1, which has no versions", at, version)
+		var err error = s.fault(fault.Missing, "", "%s has no version %d: the mount is KV v1, which has no versions", at, version)
+		if o.doubtful(http.StatusNotFound) {
+			err = doubted{err, http.StatusNotFound, false}
+		}
+		return nil, err
 	}
 
 	defer resolver.RecordOf(ctx).Phase("read")()

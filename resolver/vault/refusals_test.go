@@ -75,13 +75,13 @@ func TestLoginRefused(t *testing.T) {
 	// Who asks in person is not told what was.
 	fresh := c
 	fresh.Fresh = true
-	wantCounts(t, "fresh", counted(t, func() { good(t, fresh, "shared/db") }), counts{logins: 1, mounts: 1, reads: 1})
+	wantCounts(t, "fresh", counted(t, func() { succeed(t, fresh, "shared/db") }), counts{logins: 1, mounts: 1, reads: 1})
 	for _, f := range files(t, c.StateDir) {
 		if strings.HasSuffix(f, ".refused") {
 			t.Errorf("still there after a success: %s", f)
 		}
 	}
-	wantCounts(t, "and all others", counted(t, func() { good(t, c, "shared/db") }), counts{reads: 1})
+	wantCounts(t, "and all others", counted(t, func() { succeed(t, c, "shared/db") }), counts{reads: 1})
 }
 
 func TestRefusalEnds(t *testing.T) {
@@ -102,7 +102,7 @@ func TestRefusalEnds(t *testing.T) {
 	if err := os.Chmod(c.Auth.SecretIDFile, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	good(t, c, "shared/db")
+	succeed(t, c, "shared/db")
 }
 
 // A server that does not answer keeps the first until its deadline, and the
@@ -137,7 +137,7 @@ func TestUnreachableIsRemembered(t *testing.T) {
 func TestReadDenied(t *testing.T) {
 	c := appRole(t, vaulttest.Tokens{TTL: time.Hour})
 	server.Put(t, 2, kv2, "containers/theirs", map[string]any{"K": canary})
-	good(t, c, "shared/db")
+	succeed(t, c, "shared/db")
 	denied := func(texts ...string) func() {
 		return func() {
 			_, err := start(t, c, 30*time.Second, "theirs")
@@ -149,7 +149,7 @@ func TestReadDenied(t *testing.T) {
 	}
 	wantCounts(t, "first", counted(t, denied()), counts{logins: 1, mounts: 1, reads: 2})
 	wantCounts(t, "second", counted(t, denied("ago; asked again in ")), counts{})
-	wantCounts(t, "another path", counted(t, func() { good(t, c, "shared/db") }), counts{reads: 1})
+	wantCounts(t, "another path", counted(t, func() { succeed(t, c, "shared/db") }), counts{reads: 1})
 
 	older(t, kept(t, c.StateDir, aRefusal), 5*time.Second)
 	n := counted(t, func() { together(30, func(int) { denied()() }) })
@@ -163,21 +163,21 @@ func TestReadDenied(t *testing.T) {
 	wantCounts(t, "kept token", counted(t, denied()), counts{logins: 1, mounts: 1, reads: 2})
 
 	// A login of one's own is not tried twice.
-	c.StateDir = stateDir(t)
+	c.StateDir = sharedDir(t)
 	wantCounts(t, "cold", counted(t, denied()), counts{logins: 1, mounts: 1, reads: 1})
 
 	// The policy is changed.
 	server.Policy(t, "shared", `path "secret/data/containers/*" { capabilities = ["read"] }`)
 	c.Fresh = true
-	wantCounts(t, "fresh", counted(t, func() { good(t, c, "theirs") }), counts{reads: 1})
+	wantCounts(t, "fresh", counted(t, func() { succeed(t, c, "theirs") }), counts{reads: 1})
 	c.Fresh = false
-	wantCounts(t, "then", counted(t, func() { good(t, c, "theirs") }), counts{reads: 1})
+	wantCounts(t, "then", counted(t, func() { succeed(t, c, "theirs") }), counts{reads: 1})
 }
 
 // A mount of which nothing is allowed is looked up by one of many.
 func TestMountDenied(t *testing.T) {
 	c := appRole(t, vaulttest.Tokens{TTL: time.Hour})
-	good(t, c, "shared/db")
+	succeed(t, c, "shared/db")
 	c.Mount = "nowhere"
 	refused := func() {
 		_, err := start(t, c, 30*time.Second, "shared/db")
@@ -210,14 +210,14 @@ func TestBrokenFiles(t *testing.T) {
 				t.Skip("chown: run it as root")
 			}
 			c := appRole(t, vaulttest.Tokens{TTL: time.Hour})
-			good(t, c, "shared/db")
+			succeed(t, c, "shared/db")
 			tt.change(t, kept(t, c.StateDir, aToken))
 			var record *resolver.Record
-			wantCounts(t, "with it", counted(t, func() { record = good(t, c, "shared/db") }), counts{logins: 1, reads: 1})
+			wantCounts(t, "with it", counted(t, func() { record = succeed(t, c, "shared/db") }), counts{logins: 1, reads: 1})
 			if notes := strings.Join(record.Notes(), "\n"); !strings.Contains(notes, tt.note) {
 				t.Errorf("notes: %q", notes)
 			}
-			wantCounts(t, "after it", counted(t, func() { record = good(t, c, "shared/db") }), counts{reads: 1})
+			wantCounts(t, "after it", counted(t, func() { record = succeed(t, c, "shared/db") }), counts{reads: 1})
 			if notes := record.Notes(); notes != nil {
 				t.Errorf("still noted: %q", notes)
 			}
@@ -296,7 +296,7 @@ func TestStateDirs(t *testing.T) {
 			}
 			// Who keeps no token need not care.
 			c.Auth = vault.Auth{Method: "token", Token: resolver.NewValue(server.RootToken)}
-			good(t, c, "shared/db")
+			succeed(t, c, "shared/db")
 		})
 	}
 }

@@ -30,8 +30,8 @@ import (
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
 )
 
-// stateDir is a state directory, as package memory makes it.
-func stateDir(t *testing.T) string {
+// sharedDir is a state directory, as package memory makes it.
+func sharedDir(t *testing.T) string {
 	t.Helper()
 	above, err := os.MkdirTemp("/dev/shm", "oci-secrets-vault-") // where a user has a tmpfs, too
 	if err != nil {
@@ -65,7 +65,7 @@ func appRole(t *testing.T, tokens vaulttest.Tokens) vault.Config {
 	tokens.Policies = []string{"shared"}
 	roleID, secretID := server.AppRoleWith(t, "approle", fmt.Sprintf("shared-%d", roles.Add(1)), tokens)
 	c := config(server, kv2, "")
-	c.StateDir = stateDir(t)
+	c.StateDir = sharedDir(t)
 	c.Auth = vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: file(t, secretID)}
 	return c
 }
@@ -95,8 +95,8 @@ func start(t *testing.T, c vault.Config, deadline time.Duration, names ...string
 	return record, err
 }
 
-// good is a start that must succeed.
-func good(t *testing.T, c vault.Config, names ...string) *resolver.Record {
+// succeed is a start that must succeed.
+func succeed(t *testing.T, c vault.Config, names ...string) *resolver.Record {
 	t.Helper()
 	record, err := start(t, c, 30*time.Second, names...)
 	if err != nil {
@@ -228,7 +228,7 @@ func tokenOf(t *testing.T, dir string) (token string) {
 func TestStorm(t *testing.T) {
 	const starts = 200
 	c := appRole(t, vaulttest.Tokens{TTL: time.Hour})
-	storm := func() { together(starts, func(int) { good(t, c, "shared/db") }) }
+	storm := func() { together(starts, func(int) { succeed(t, c, "shared/db") }) }
 	wantCounts(t, "cold", counted(t, storm), counts{logins: 1, mounts: 1, reads: starts})
 	wantCounts(t, "warm", counted(t, storm), counts{reads: starts})
 	info, err := os.Stat(kept(t, c.StateDir, aToken))
@@ -311,7 +311,7 @@ func slowLogin(t *testing.T, login func(n int, w http.ResponseWriter, r *http.Re
 		_ = resp.Body.Close()
 	}))
 	t.Cleanup(srv.Close)
-	c.Addresses, c.StateDir = []string{srv.URL}, stateDir(t)
+	c.Addresses, c.StateDir = []string{srv.URL}, sharedDir(t)
 	c.Auth = vault.Auth{Method: "approle", RoleID: "role", SecretIDFile: file(t, "secret")}
 	return c, logins
 }
@@ -335,7 +335,7 @@ func TestHolderKilled(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		together(20, func(int) { good(t, c, "shared/db") })
+		together(20, func(int) { succeed(t, c, "shared/db") })
 	}()
 	select {
 	case <-done:
@@ -380,13 +380,13 @@ func TestHolderHangs(t *testing.T) {
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	c := appRole(t, vaulttest.Tokens{TTL: 9 * time.Second, MaxTTL: time.Hour})
-	good(t, c, "shared/db")
+	succeed(t, c, "shared/db")
 	before := tokenOf(t, c.StateDir)
 	ttl := func() json.Number {
 		got := server.Write(t, "auth/token/lookup", map[string]any{"token": before})
 		return got.Data["ttl"].(json.Number)
 	}
-	if r := good(t, c, "shared/db").Counts(); r["vault_renewals"] != 0 || r["vault_logins"] != 0 {
+	if r := succeed(t, c, "shared/db").Counts(); r["vault_renewals"] != 0 || r["vault_logins"] != 0 {
 		t.Errorf("renewed or got anew too early: %v", r)
 	}
 	edit(t, kept(t, c.StateDir, aToken), func(r map[string]any) {
@@ -396,7 +396,7 @@ func TestRenewal(t *testing.T) {
 	})
 	var renewals, logins atomic.Int64
 	together(10, func(int) {
-		counts := good(t, c, "shared/db").Counts()
+		counts := succeed(t, c, "shared/db").Counts()
 		renewals.Add(int64(counts["vault_renewals"]))
 		logins.Add(int64(counts["vault_logins"]))
 	})
@@ -435,17 +435,17 @@ func TestTokensThatEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := appRole(t, tt.tokens)
-			good(t, c, "shared/db")
+			succeed(t, c, "shared/db")
 			before := tokenOf(t, c.StateDir)
 			if strings.HasPrefix(name, "batch") && !strings.HasPrefix(before, "hvb.") {
 				t.Fatal("not a batch token")
 			}
 			tt.change(t, c.StateDir)
-			wantCounts(t, "after that", counted(t, func() { good(t, c, "shared/db") }), tt.want)
+			wantCounts(t, "after that", counted(t, func() { succeed(t, c, "shared/db") }), tt.want)
 			if same := tokenOf(t, c.StateDir) == before; same != tt.same {
 				t.Errorf("the same token: %t", same)
 			}
-			wantCounts(t, "and then", counted(t, func() { good(t, c, "shared/db") }), counts{reads: 1})
+			wantCounts(t, "and then", counted(t, func() { succeed(t, c, "shared/db") }), counts{reads: 1})
 		})
 	}
 }
@@ -472,7 +472,7 @@ func forgetMount(t *testing.T, dir string) {
 // to use it: in one Source, and on the host.
 func TestRevokedForMany(t *testing.T) {
 	c := appRole(t, vaulttest.Tokens{TTL: time.Hour})
-	good(t, c, "shared/db")
+	succeed(t, c, "shared/db")
 	revoke(t, c.StateDir)
 	n := counted(t, func() {
 		s := source(t, c)
@@ -486,7 +486,7 @@ func TestRevokedForMany(t *testing.T) {
 		t.Errorf("one source: %+v", n)
 	}
 	revoke(t, c.StateDir)
-	n = counted(t, func() { together(50, func(int) { good(t, c, "shared/db") }) })
+	n = counted(t, func() { together(50, func(int) { succeed(t, c, "shared/db") }) })
 	if n.logins != 1 || n.mounts > 50 {
 		t.Errorf("many: %+v", n)
 	}
@@ -515,19 +515,19 @@ func TestKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := first
-			c.StateDir = stateDir(t)
-			good(t, c, "shared/db")
+			c.StateDir = sharedDir(t)
+			succeed(t, c, "shared/db")
 			change(&c)
-			if n := counted(t, func() { good(t, c, "shared/db") }); n.logins != 1 {
+			if n := counted(t, func() { succeed(t, c, "shared/db") }); n.logins != 1 {
 				t.Errorf("%+v", n)
 			}
 		})
 	}
 	t.Run("what decides nothing", func(t *testing.T) {
 		c := first
-		good(t, c, "shared/db")
+		succeed(t, c, "shared/db")
 		c.Prefix = "containers/shared"
-		wantCounts(t, "another prefix", counted(t, func() { good(t, c, "db") }), counts{reads: 1})
+		wantCounts(t, "another prefix", counted(t, func() { succeed(t, c, "db") }), counts{reads: 1})
 	})
 	t.Run("the clock", func(t *testing.T) {
 		for _, f := range files(t, first.StateDir) {
@@ -535,7 +535,7 @@ func TestKeys(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		wantCounts(t, "another time", counted(t, func() { good(t, first, "shared/db") }), counts{reads: 1})
+		wantCounts(t, "another time", counted(t, func() { succeed(t, first, "shared/db") }), counts{reads: 1})
 	})
 }
 
@@ -543,8 +543,8 @@ func TestKeys(t *testing.T) {
 func TestGivenTokens(t *testing.T) {
 	c := appRole(t, vaulttest.Tokens{})
 	c.Auth = vault.Auth{Method: "token_file", TokenFile: file(t, server.Token(t, "shared"))}
-	wantCounts(t, "cold", counted(t, func() { together(20, func(int) { good(t, c, "shared/db") }) }), counts{mounts: 1, reads: 20})
-	wantCounts(t, "warm", counted(t, func() { good(t, c, "shared/db") }), counts{reads: 1})
+	wantCounts(t, "cold", counted(t, func() { together(20, func(int) { succeed(t, c, "shared/db") }) }), counts{mounts: 1, reads: 20})
+	wantCounts(t, "warm", counted(t, func() { succeed(t, c, "shared/db") }), counts{reads: 1})
 	kept(t, c.StateDir, aMount)
 	for _, f := range files(t, c.StateDir) {
 		if regexp.MustCompile(aToken).MatchString(f) {
@@ -559,34 +559,43 @@ func TestGivenTokens(t *testing.T) {
 // TestMountIsRemembered has memories of the mount that are wrong, and right.
 func TestMountIsRemembered(t *testing.T) {
 	c := appRole(t, vaulttest.Tokens{TTL: time.Hour})
-	good(t, c, "shared/db")
+	succeed(t, c, "shared/db")
 	wrong := func() { edit(t, kept(t, c.StateDir, aMount), func(r map[string]any) { r["KV"] = 1 }) }
 	wrong()
-	n := counted(t, func() { good(t, c, "shared/db") })
+	n := counted(t, func() { succeed(t, c, "shared/db") })
 	if n.mounts != 1 || n.reads != 2 || n.logins > 1 {
 		t.Errorf("wrong, token may not: %+v", n)
 	}
-	wantCounts(t, "then", counted(t, func() { good(t, c, "shared/db") }), counts{reads: 1})
+	wantCounts(t, "then", counted(t, func() { succeed(t, c, "shared/db") }), counts{reads: 1})
 
 	// Who may read all gets a 404 for the wrong path.
 	c.Auth = vault.Auth{Method: "token", Token: resolver.NewValue(server.RootToken)}
 	wrong()
-	wantCounts(t, "wrong", counted(t, func() { good(t, c, "shared/db") }), counts{mounts: 1, reads: 2})
-	wantCounts(t, "then", counted(t, func() { good(t, c, "shared/db") }), counts{reads: 1})
+	wantCounts(t, "wrong", counted(t, func() { succeed(t, c, "shared/db") }), counts{mounts: 1, reads: 2})
+	wantCounts(t, "then", counted(t, func() { succeed(t, c, "shared/db") }), counts{reads: 1})
 	wantCounts(t, "right, and a miss", counted(t, func() {
 		_, err := start(t, c, 30*time.Second, "shared/absent")
 		wantFault(t, err, fault.Missing, "nothing at secret/data/containers/shared/absent")
 	}), counts{mounts: 1, reads: 1})
 
+	// KV v1 has no versions, if it is that.
+	secret, err := get(t, source(t, c), 30*time.Second, "shared/db", 0)
+	must(t, err)
+	wrong()
+	secret, err = get(t, source(t, c), 30*time.Second, "shared/db", secret.Version)
+	if err != nil || reveal(t, secret)["K"] != canary {
+		t.Errorf("a version of what was taken for v1: %v", err)
+	}
+
 	// Of a version that is not one, nothing is believed.
 	edit(t, kept(t, c.StateDir, aMount), func(r map[string]any) { r["KV"] = 3 })
-	wantCounts(t, "broken", counted(t, func() { good(t, c, "shared/db") }), counts{mounts: 1, reads: 1})
+	wantCounts(t, "broken", counted(t, func() { succeed(t, c, "shared/db") }), counts{mounts: 1, reads: 1})
 }
 
 // The address that answered is asked first by the next one.
 func TestAddressIsRemembered(t *testing.T) {
 	c := appRole(t, vaulttest.Tokens{TTL: time.Hour})
-	good(t, c, "shared/db")
+	succeed(t, c, "shared/db")
 	c.Addresses = []string{"https://127.0.0.1:1", server.Address}
 	// As it is after a failover.
 	record := fmt.Sprintf(`{"KV":2,"Address":%q}`, server.Address)
@@ -597,7 +606,7 @@ func TestAddressIsRemembered(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(c.StateDir, "vault", sum(data)+".mount"), []byte(record), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n := counted(t, func() { good(t, c, "shared/db") }); n.logins != 1 || n.mounts != 0 || n.reads != 1 {
+	if n := counted(t, func() { succeed(t, c, "shared/db") }); n.logins != 1 || n.mounts != 0 || n.reads != 1 {
 		t.Errorf("%+v", n)
 	}
 }
@@ -616,20 +625,20 @@ func TestSession(t *testing.T) {
 	}
 	later := c
 	later.Session, later.Auth = name, vault.Auth{}
-	wantCounts(t, "its token", counted(t, func() { good(t, later, "shared/db") }), counts{reads: 1})
+	wantCounts(t, "its token", counted(t, func() { succeed(t, later, "shared/db") }), counts{reads: 1})
 	endsIn(t, c.StateDir, 19*time.Minute)
-	wantCounts(t, "renewed", counted(t, func() { good(t, later, "shared/db") }), counts{renewals: 1, reads: 1})
+	wantCounts(t, "renewed", counted(t, func() { succeed(t, later, "shared/db") }), counts{renewals: 1, reads: 1})
 
 	// A lease ends with its own token, so that one stays when another comes.
 	if err := os.MkdirAll(filepath.Join(c.StateDir, "leases/a"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	endsIn(t, c.StateDir, 4*time.Second)
-	if n := counted(t, func() { good(t, c, "shared/db") }); n.logins != 1 {
+	if n := counted(t, func() { succeed(t, c, "shared/db") }); n.logins != 1 {
 		t.Errorf("%+v", n)
 	}
-	wantCounts(t, "the old one", counted(t, func() { good(t, later, "shared/db") }), counts{renewals: 1, reads: 1})
-	wantCounts(t, "the new one", counted(t, func() { good(t, c, "shared/db") }), counts{reads: 1})
+	wantCounts(t, "the old one", counted(t, func() { succeed(t, later, "shared/db") }), counts{renewals: 1, reads: 1})
+	wantCounts(t, "the new one", counted(t, func() { succeed(t, c, "shared/db") }), counts{reads: 1})
 
 	revoke(t, c.StateDir)
 	for _, f := range files(t, c.StateDir) {
