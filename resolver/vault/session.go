@@ -4,6 +4,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 
@@ -173,6 +174,37 @@ func (s *Source) doubt(o *opening, status int, dead bool) {
 	}
 	if m := o.mount; m != nil && s.session.mount == m && (m.err != nil || m.value.remembered) {
 		s.session.mount, s.session.ask = nil, true
+	}
+}
+
+// lookUp gives the secret at p. It goes by what the host remembers, and where the
+// answer may be due to that, it asks once more by what is so now.
+func (s *Source) lookUp(ctx context.Context, p string, version int) (*resolver.Secret, error) {
+	var before *opening // with which the answer was doubted
+	var doubt doubted
+	for { // at most once more for the login, and once for the mount
+		if err := s.refusedRead(ctx, s.config.Mount, p); err != nil {
+			return nil, err
+		}
+		o, err := s.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if before != nil && before.login == o.login && before.kv == o.kv {
+			s.settle(ctx, doubt.error, o.last, s.config.Mount, p)
+			return nil, doubt.error
+		}
+		secret, err := s.read(ctx, o, p, version)
+		if errors.As(err, &doubt) {
+			s.doubt(o, doubt.status, doubt.dead)
+			before = o
+			continue
+		}
+		s.settle(ctx, err, o.last, s.config.Mount, p)
+		if err == nil {
+			s.learn(ctx, o.kv)
+		}
+		return secret, err
 	}
 }
 

@@ -249,9 +249,10 @@ func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (
 		}
 		return nil, err
 	}
-	// Leases end with the token that they were made with: as long as there may be
-	// some, that one has to be found.
-	if old, at := h.token(ctx, key); old != nil && !dead && old.ttl > 0 && old.left() > 0 && h.leased() {
+	// Leases end with the token that they were made with: as long as there are
+	// some, or a start is about to make one, that token has to be found.
+	mayLease := h.leased() || len(s.config.Dynamic) > 0
+	if old, at := h.token(ctx, key); old != nil && !dead && old.ttl > 0 && old.left() > 0 && mayLease {
 		if err := h.keep(key+"."+old.id(), old, at); err != nil {
 			resolver.RecordOf(ctx).Note("the token of earlier leases could not be kept: %s", clean(err.Error()))
 		}

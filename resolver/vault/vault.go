@@ -38,7 +38,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"path"
 	"regexp"
 	"slices"
@@ -182,37 +181,7 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 		return nil, err
 	}
 	at := path.Join(s.config.Prefix, name)
-	return s.orKept(ctx, at, version, func(ctx context.Context) (*resolver.Secret, error) { return s.getStatic(ctx, at, version) })
-}
-
-// getStatic reads the secret at p, below the mount.
-func (s *Source) getStatic(ctx context.Context, p string, version int) (*resolver.Secret, error) {
-	var before *opening // with which the answer was doubted
-	var doubt doubted
-	for { // at most once more for the login, and once for the mount
-		if err := s.refusedRead(ctx, s.config.Mount, p); err != nil {
-			return nil, err
-		}
-		o, err := s.open(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if before != nil && before.login == o.login && before.kv == o.kv {
-			s.settle(ctx, doubt.error, o.last, s.config.Mount, p)
-			return nil, doubt.error
-		}
-		secret, err := s.read(ctx, o, p, version)
-		if errors.As(err, &doubt) {
-			s.doubt(o, doubt.status, doubt.dead)
-			before = o
-			continue
-		}
-		s.settle(ctx, err, o.last, s.config.Mount, p)
-		if err == nil {
-			s.learn(ctx, o.kv)
-		}
-		return secret, err
-	}
+	return s.orKept(ctx, at, version, func(ctx context.Context) (*resolver.Secret, error) { return s.lookUp(ctx, at, version) })
 }
 
 var plainParts = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
