@@ -150,6 +150,23 @@ func TestLogout(t *testing.T) {
 	s.logout(t, 0, nothing)
 }
 
+// Who asks in person gets an answer of the server, also a moment after a refusal.
+func TestExplainAsksAgain(t *testing.T) {
+	s := newSite(t, vaulttest.Tokens{TTL: time.Hour})
+	rig.WriteFile(t, filepath.Join(filepath.Dir(s.settings), "secret-id"), "wrong", 0o600)
+	ops := s.tokens(t, func() {
+		for range 2 {
+			r := rig.Run(t, rig.Binary(t), "explain", "--config", s.settings, "--annotation", "secrets.oci/from=db")
+			if r.Code != 12 || strings.Contains(r.Stderr, "ago") {
+				t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
+			}
+		}
+	})
+	if ops != "approle/login approle/login " {
+		t.Errorf("%q", ops)
+	}
+}
+
 func TestLogoutOfBatchTokens(t *testing.T) {
 	s := newSite(t, vaulttest.Tokens{TTL: time.Hour, Batch: true})
 	s.starts(t)

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vault
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
+)
+
+// tokenName is the form of the name of a file with a token.
+var tokenName = regexp.MustCompile(`^[0-9a-f]{64}(\.[0-9a-f]{16})?$`)
+
+// sessionName is the form of what [Source.Session] gives: a key, and which of
+// its tokens.
+var sessionName = regexp.MustCompile(`^[0-9a-f]{64}\.[0-9a-f]{16}$`)
+
+// find gives the token of a session. It is the key's own, or one that had to
+// make room for another and has leases that end with it.
+func (h *host) find(ctx context.Context, session string) (k *kept, name string) {
+	key, id, _ := strings.Cut(session, ".")
+	for _, name := range []string{key, session} {
+		if k, _ := h.token(ctx, name); k != nil && k.id() == id {
+			return k, name
+		}
+	}
+	return nil, session
+}
+
+// sessionToken gives the token of a session, and never logs in for another.
+func (s *Source) sessionToken(ctx context.Context) (*kept, error) {
+	h, err := s.host(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if h == nil {
+		return nil, fault.New(fault.Delivery, "", "the state directory, with the token of this login, cannot be used")
+	}
+	k, name := h.find(ctx, s.config.Session)
+	if k == nil || k.ttl > 0 && k.left() <= 0 {
+		return nil, s.fault(fault.Refused, "", "the token of this login is not kept any more").Because(fault.Denied)
+	}
+	if !k.due() {
+		return k, nil
+	}
+	unlock := h.tryLock(strings.TrimSuffix(name, "."+k.id()))
+	if unlock == nil {
+		return k, nil
+	}
+	defer unlock()
+	if again, n := h.find(ctx, s.config.Session); again != nil {
+		k, name = again, n
+	}
+	if k.due() {
+		if longer, err := s.renew(ctx, h, name, k); longer != nil || err != nil {
+			return longer, err
+		}
+	}
+	return k, nil // as long as it lasts
+}
+
+// sweep removes what has run out.
+func (h *host) sweep(ctx context.Context) {
+	for _, name := range h.names() {
+		switch {
+		case strings.HasSuffix(name, refusedSuffix):
+			var r refusal
+			if h.load(ctx, name, &r) && !r.holds() {
+				h.remove(name)
+			}
+		case tokenName.MatchString(name):
+			if k, _ := h.token(ctx, name); k == nil || k.ttl == 0 || k.left() > 0 {
+				continue
+			}
+			// Who waits for a lock that is removed finds that out.
+			if key, _, leased := strings.Cut(name, "."); leased {
+				h.remove(name)
+			} else if unlock := h.tryLock(key); unlock != nil {
+				h.remove(name)
+				h.remove(name + lockSuffix)
+				unlock()
+			}
+		case abandoned(name):
+			h.remove(name)
+		}
+	}
+}
+
+// abandoned reports whether a file is one that a process was writing (package
+// memory) when it was killed.
+func abandoned(name string) bool {
+	pid, err := strconv.Atoi(name[strings.LastIndexByte(name, '.')+1:])
+	return err == nil && pid > 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
+}
+
+// Session names the token of this Source for [Config].Session; "" before a
+// login, and where the token is not kept.
+func (s *Source) Session() string {
+	s.session.mu.Lock()
+	defer s.session.mu.Unlock()
+	return s.session.name
+}
+
+// sessionOf gives the name of a token in the host's folder; "" where it is not
+// there.
+func (s *Source) sessionOf(ctx context.Context, k *kept) string {
+	if s.config.Session != "" {
+		return s.config.Session
+	}
+	h, err := s.host(ctx)
+	if err != nil || h == nil || s.config.Auth.given() {
+		return ""
+	}
+	key, err := s.key()
+	if err != nil {
+		return ""
+	}
+	if k, _ := h.find(ctx, key+"."+k.id()); k == nil {
+		return ""
+	}
+	return key + "." + k.id()
+}
