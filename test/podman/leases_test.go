@@ -21,7 +21,11 @@ var database leases.Site
 func newDatabaseHost(t *testing.T, s *site, ttl time.Duration) *leases.Host {
 	t.Helper()
 	h := database.Host(t, filepath.Dir(s.config), s.stateDir(), ttl, time.Hour, "")
-	h.Enter = []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", holder.Process.Pid)}
+	for _, file := range []string{"config.toml", "secret-id", "ca.pem"} {
+		s.own(t, filepath.Join(filepath.Dir(s.config), file))
+	}
+	h.Enter = s.argv(nil)
+	h.Enter = h.Enter[:len(h.Enter)-1] // without podman
 	return h
 }
 
@@ -34,13 +38,14 @@ func begin(t *testing.T, s *site, h *leases.Host) (name string, u leases.User) {
 	return name, h.User(t, s.report(t).Env)
 }
 
-// dynamic are the ways of root's podman.
-var dynamic = []mode{root, rootCrun, root.as(), rootCrun.as()}
+// dynamic are the ways into podman; but rootless crun runs no poststop hooks, and
+// there the keeper does it.
+var dynamic = []mode{root, rootCrun, user1, root.as(), rootCrun.as(), user1.as()}
 
 // A user of the database lives as long as the container that it was made for:
 // past its first TTL, and not past the container's end, however that comes.
 func TestLeases(t *testing.T) {
-	each(t, dynamic, func(t *testing.T, m mode) {
+	each(t, append(dynamic, user1Crun, user1Crun.as()), func(t *testing.T, m mode) {
 		const ttl = 4 * time.Second
 		s := newSite(t, m, secrets{})
 		h := newDatabaseHost(t, s, ttl)
