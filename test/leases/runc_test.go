@@ -52,6 +52,12 @@ const long = 10 * time.Minute
 // newContainer makes a bundle with the hook under the given stages.
 func newContainer(t *testing.T, runtime string, ttl, maxTTL time.Duration, more string, stages ...string) *container {
 	t.Helper()
+	return newContainerAt(t, &site, runtime, ttl, maxTTL, more, stages...)
+}
+
+// newContainerAt is newContainer with a Vault that a test may need alone.
+func newContainerAt(t *testing.T, site *Site, runtime string, ttl, maxTTL time.Duration, more string, stages ...string) *container {
+	t.Helper()
 	c := &container{Runtime: rig.NewRuntime(t, runtime), Bundle: rig.NewBundle(t, "", nil)}
 	state := c.StateDir(t)
 	c.host = site.Host(t, filepath.Dir(c.Config), state, ttl, maxTTL, more)
@@ -248,6 +254,28 @@ func TestVaultAway(t *testing.T) {
 	rig.WriteFile(t, c.Config, settings, 0o600)
 	c.host.Keep(t)
 	c.host.WantNoUser(t, u)
+}
+
+// TestSealed has the keeper stay while Vault is sealed, and do then what is left to
+// do.
+func TestSealed(t *testing.T) {
+	t.Parallel()
+	var own Site
+	t.Cleanup(own.Close)
+	c := newContainerAt(t, &own, rig.Runc, long, time.Hour, "", "prestart")
+	k := c.host.Keep(t)
+	pid, u := c.begin(t)
+	own.Vault.Seal(t)
+	c.signal(t, pid, syscall.SIGKILL)
+	k.Tells(t, "Vault does not answer")
+	c.host.WantUser(t, u)
+	own.Vault.Unseal(t)
+	c.host.WantNoUser(t, u)
+	k.Tells(t, "Vault answers again")
+	k.Tells(t, "is gone")
+	if log := k.Log(t); strings.Count(log, "\n") != 3 {
+		t.Errorf("the keeper told more than that:\n%s", log)
+	}
 }
 
 // TestMaxTTL has a lease that cannot be renewed for ever.
