@@ -31,7 +31,7 @@ type metadata struct {
 
 // get sends a GET below /v1/.
 func (s *Source) get(ctx context.Context, what, at string, query url.Values) (answer, error) {
-	client, _ := s.servers.first()
+	client := s.servers.first()
 	return s.ask(ctx, what, []string{client.Token()}, func(ctx context.Context, c *api.Client) (*api.Response, error) {
 		return c.Logical().ReadRawWithDataWithContext(ctx, at, query)
 	})

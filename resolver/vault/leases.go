@@ -67,7 +67,7 @@ func (s *Source) aboutLease(ctx context.Context, what, at string, fields map[str
 		return answer{}, settings("vault: %s: %s", what, clean(err.Error()))
 	}
 	a, _, err := s.insist(ctx, func() (answer, error) {
-		client, _ := s.servers.first()
+		client := s.servers.first()
 		return s.ask(ctx, what, []string{client.Token()}, func(ctx context.Context, c *api.Client) (*api.Response, error) {
 			return c.Logical().WriteRawWithContext(ctx, at, body)
 		})

@@ -139,11 +139,11 @@ func origin(u *url.URL) string {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// first is the client that is asked first, and the address it asks.
-func (s *servers) first() (*api.Client, *url.URL) {
+// first is the client that is asked first.
+func (s *servers) first() *api.Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.clients[s.current], s.addresses[s.current]
+	return s.clients[s.current]
 }
 
 // String is the address that is asked, as errors show it.
