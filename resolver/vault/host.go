@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -138,6 +139,16 @@ func (h *host) store(name string, v any) error {
 	writing.Lock()
 	defer writing.Unlock()
 	return memory.Write(h.root, file(name), data)
+}
+
+// room says whether there is room for one more file.
+func (h *host) room(name string) error {
+	name = file(name) + "." + strconv.Itoa(os.Getpid()) // as one that is being written: see abandoned
+	writing.Lock()
+	defer writing.Unlock()
+	err := h.root.WriteFile(name, make([]byte, 4<<10), 0o600)
+	_ = h.root.Remove(name) // it may not be there
+	return err
 }
 
 func (h *host) remove(name string) { _ = h.root.Remove(file(name)) } // it may not be there

@@ -300,3 +300,26 @@ func TestStateDirs(t *testing.T) {
 		})
 	}
 }
+
+// Where nothing can be kept, starts do not wait for each other either.
+func TestFullDoesNotQueue(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounts: run it as root")
+	}
+	const starts, each = 20, 200 * time.Millisecond
+	c, logins := slowLogin(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(each) // what is measured
+		answer(200, "application/json", loginAnswer)(0, w, nil)
+	})
+	dir := t.TempDir()
+	must(t, unix.Mount("test", dir, "tmpfs", 0, "mode=0700,size=8k"))
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	must(t, os.Mkdir(dir+"/vault", 0o700))
+	_ = os.WriteFile(dir+"/filler", make([]byte, 64<<10), 0o600) // as much as there is room
+	c.StateDir = dir
+	begun := time.Now()
+	together(starts, func(int) { succeed(t, c, "db") })
+	if d := time.Since(begun); d > starts*each/2 || logins.Load() != starts {
+		t.Errorf("%d logins in %s", logins.Load(), d)
+	}
+}

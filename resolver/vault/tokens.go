@@ -66,6 +66,12 @@ func (s *Source) token(ctx context.Context, refused *kept, dead bool) (*kept, er
 			return renewed, err
 		}
 	}
+	if err := h.room(key); err != nil {
+		// They would log in one after the other, and each for itself.
+		unlock()
+		resolver.RecordOf(ctx).Note("the login is not shared with other containers: %s", clean(err.Error()))
+		return s.logInAlone(ctx)
+	}
 	return s.logInFor(ctx, h, key, dead)
 }
 
