@@ -312,9 +312,9 @@ func TestFullDoesNotQueue(t *testing.T) {
 		answer(200, "application/json", loginAnswer)(0, w, nil)
 	})
 	dir := t.TempDir()
-	must(t, unix.Mount("test", dir, "tmpfs", 0, "mode=0700,size=8k"))
+	noError(t, unix.Mount("test", dir, "tmpfs", 0, "mode=0700,size=8k"))
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	must(t, os.Mkdir(dir+"/vault", 0o700))
+	noError(t, os.Mkdir(dir+"/vault", 0o700))
 	_ = os.WriteFile(dir+"/filler", make([]byte, 64<<10), 0o600) // as much as there is room
 	c.StateDir = dir
 	begun := time.Now()
