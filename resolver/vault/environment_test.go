@@ -59,6 +59,15 @@ func TestFromEnvironment(t *testing.T) {
 	if len(none.Variables()) > 0 || len(none.Notes()) > 0 || none.Auth != (vault.Auth{Method: "approle", RoleID: "r"}) || none.Auth.Token != (resolver.Value{}) {
 		t.Error("empty variables changed something")
 	}
+	t.Setenv("VAULT_TOKEN", server.RootToken)
+	c.Prefix, c.Auth = "{namespace}", vault.Auth{Method: "jwt", Role: "pods", AsWorkload: true}
+	_, err = vault.New(vault.FromEnvironment(c), resolver.Container{})
+	wantFault(t, err, fault.Settings, "{namespace} needs as_workload", "VAULT_TOKEN is instead of that")
+	c.Trial = true
+	if _, err := vault.New(vault.FromEnvironment(c), resolver.Container{}); err != nil {
+		t.Error(err)
+	}
+	c.Trial = false
 	t.Setenv("VAULT_ADDR", "http://vault.example:8200")
 	if _, err := vault.New(vault.FromEnvironment(c), resolver.Container{}); err == nil {
 		t.Error("http to another machine")

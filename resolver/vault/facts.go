@@ -61,6 +61,9 @@ func (c Config) checkPrefix() error {
 				"vault: prefix %q: {%s} is not known", c.Prefix, clean(name))
 		}
 		if name == "namespace" || name == "service_account" {
+			if !c.Auth.AsWorkload && !(c.Trial && c.personal()) {
+				return c.unverified(name)
+			}
 			if err := c.Auth.checkWorkload(); err != nil {
 				return err
 			}
@@ -76,6 +79,22 @@ func (c Config) checkPrefix() error {
 	}
 	return nil
 }
+
+// unverified is the fault of a prefix that believes a token nobody verifies. A
+// pod may have the kubelet project any text of its own at the place of the token,
+// out of a ConfigMap for one: only where Vault lets nobody in who is not in a
+// token that is signed, what stands in it is so.
+func (c Config) unverified(name string) error {
+	hint := "set as_workload = true under [vault.auth], so that Vault verifies the token in which it stands"
+	if c.personal() {
+		hint += "; VAULT_TOKEN is instead of that, and is to be unset"
+	}
+	return fault.New(fault.Settings, hint, "vault: prefix %q: {%s} needs as_workload", c.Prefix, name)
+}
+
+// personal reports whether a person's own token is instead of the login. Whoever
+// tries with it what a container would get gives nothing to anybody.
+func (c Config) personal() bool { return slices.Contains(c.variables, "VAULT_TOKEN") }
 
 // expandPrefix puts facts in the place of placeholders, once: before that the
 // prefix is used for nothing.

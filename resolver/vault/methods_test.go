@@ -30,14 +30,15 @@ func TestMethodSettings(t *testing.T) {
 		"cert":                 {auth: vault.Auth{Method: "cert", ClientCert: "/c", ClientKey: "/k"}},
 		"cert, with a role":    {auth: vault.Auth{Method: "cert", ClientCert: "/c", ClientKey: "/k", Role: "web"}},
 		"wrapped":              {auth: vault.Auth{Method: "approle", RoleID: "r", WrappedSecretIDFile: "/w"}, state: "/run/x"},
-		"placeholders":         {auth: vault.Auth{Method: "token", Token: token}, prefix: "k8s/{namespace}/x-{service_account}/{user}/{host}"},
+		"placeholders":         {auth: vault.Auth{Method: "jwt", Role: "web", AsWorkload: true}, prefix: "k8s/{namespace}/x-{service_account}/{user}/{host}"},
+		"placeholders, ours":   {auth: vault.Auth{Method: "token", Token: token}, prefix: "{user}/{host}"},
 
 		"jwt without a role":        {auth: vault.Auth{Method: "jwt", JWTFile: "/jwt"}, texts: []string{"auth method jwt needs a role", `role = "..."`}},
 		"kubernetes without a role": {auth: vault.Auth{Method: "kubernetes"}, texts: []string{"auth method kubernetes needs a role"}},
 		"jwt of nowhere":            {auth: vault.Auth{Method: "jwt", Role: "web"}, texts: []string{"one of jwt_file and as_workload"}},
 		"two tokens":                {auth: vault.Auth{Method: "jwt", Role: "web", JWTFile: "/jwt", AsWorkload: true}, texts: []string{"not both"}},
 		"a relative token":          {auth: vault.Auth{Method: "jwt", Role: "web", AsWorkload: true, WorkloadToken: "run/token"}, texts: []string{`workload_token "run/token"`, "absolute"}},
-		"a relative kubelet":        {auth: vault.Auth{Method: "token", Token: token, Kubelet: "kubelet"}, prefix: "{namespace}", texts: []string{`kubelet "kubelet"`, "absolute"}},
+		"a relative kubelet":        {auth: vault.Auth{Method: "jwt", Role: "web", AsWorkload: true, Kubelet: "kubelet"}, texts: []string{`kubelet "kubelet"`, "absolute"}},
 		"no key":                    {auth: vault.Auth{Method: "cert", ClientCert: "/c"}, texts: []string{"cert needs client_cert and client_key"}},
 		"no certificate":            {auth: vault.Auth{Method: "cert", ClientKey: "/k"}, texts: []string{"cert needs client_cert and client_key"}},
 		"two secret ids":            {auth: vault.Auth{Method: "approle", RoleID: "r", SecretIDFile: "/s", WrappedSecretIDFile: "/w"}, state: "/run/x", texts: []string{"not both"}},
@@ -60,11 +61,19 @@ func TestMethodSettings(t *testing.T) {
 			auth: vault.Auth{Method: "token", Token: token}, prefix: "k8s/{pod}",
 			texts: []string{`prefix "k8s/{pod}": {pod} is not known`, "{host}, {namespace}, {service_account}, {user}"},
 		},
+		// A pod's own text may stand where its token would, and nobody verifies it.
+		"a namespace that nobody verifies": {
+			auth: vault.Auth{Method: "approle", RoleID: "r"}, prefix: "k8s/{namespace}",
+			texts: []string{`prefix "k8s/{namespace}": {namespace} needs as_workload`, "as_workload = true"},
+		},
+		"an account that nobody verifies": {
+			auth: vault.Auth{Method: "kubernetes", Role: "web", JWTFile: "/jwt"}, prefix: "x-{service_account}", texts: []string{"{service_account} needs as_workload"},
+		},
 		"an empty placeholder":    {auth: vault.Auth{Method: "token", Token: token}, prefix: "{}", texts: []string{"{} is not known"}},
 		"an open placeholder":     {auth: vault.Auth{Method: "token", Token: token}, prefix: "x/{namespace", texts: []string{"prefix"}},
 		"a closed placeholder":    {auth: vault.Auth{Method: "token", Token: token}, prefix: "x/namespace}", texts: []string{"prefix"}},
 		"one in another":          {auth: vault.Auth{Method: "token", Token: token}, prefix: "{{user}}", texts: []string{"prefix"}},
-		"two in one part":         {auth: vault.Auth{Method: "token", Token: token}, prefix: "{namespace}-{service_account}", texts: []string{"two placeholders"}},
+		"two in one part":         {auth: vault.Auth{Method: "token", Token: token}, prefix: "{user}-{host}", texts: []string{"two placeholders"}},
 		"a prefix that leaves":    {auth: vault.Auth{Method: "token", Token: token}, prefix: "../{user}", texts: []string{"prefix"}},
 		"a placeholder and a dot": {auth: vault.Auth{Method: "token", Token: token}, prefix: "{user}/..", texts: []string{"prefix"}},
 	} {

@@ -274,7 +274,6 @@ func TestNoContainer(t *testing.T) {
 			_, err = get(t, s, 5*time.Second, "db", 0)
 			wantFault(t, err, tt.class, tt.text)
 
-			c = config(server, kv2, server.RootToken)
 			c.Prefix = "{namespace}"
 			s, err = vault.New(c, tt.container)
 			noError(t, err)
