@@ -50,12 +50,35 @@ func (d *dynamic) add(r lease.Record) {
 	d.leased = append(d.leased, r)
 }
 
+// own are what a server has of its own, besides what is mounted. A GET tells of
+// the host's login there, as auth/token/lookup-self does the token itself.
+var own = []string{"sys", "auth", "identity", "cubbyhole"}
+
+// checkDynamic refuses a path below which names would lead to more than answers
+// that are made for who asks, whatever the token may do.
+func (c Config) checkDynamic(p string) error {
+	first, _, _ := strings.Cut(p, "/")
+	switch {
+	case !plain(p):
+		return settings("vault: dynamic %q: parts are letters, digits, '.', '_' and '-', joined by '/'", p)
+	case slices.Contains(own, first):
+		return settings("vault: dynamic %q: what is below %s is the server's own, and no container's", p, first)
+	case within(c.Mount, p), within(p, c.Mount):
+		return fault.New(fault.Settings, "a name without dynamic leads there already, below prefix",
+			"vault: dynamic %q: names would lead to all secrets of mount %q, whatever prefix says", p, c.Mount)
+	}
+	return nil
+}
+
+// within reports whether path p is below, or is, path above.
+func within(p, above string) bool {
+	rest, ok := strings.CutPrefix(p, above)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
 // isDynamic reports whether a name is a path at or below one of Config.Dynamic.
 func (s *Source) isDynamic(name string) bool {
-	return slices.ContainsFunc(s.config.Dynamic, func(p string) bool {
-		rest, ok := strings.CutPrefix(name, p)
-		return ok && (rest == "" || rest[0] == '/')
-	})
+	return slices.ContainsFunc(s.config.Dynamic, func(p string) bool { return within(name, p) })
 }
 
 // getDynamic reads a secret that the server makes for who asks.

@@ -265,9 +265,26 @@ func TestStrangeLeases(t *testing.T) {
 		}
 		records(t, c, 0)
 	}
-	for _, path := range []string{"", "..", "a//b", "a/../b", "a b", "a/*"} {
-		c.Dynamic = []string{path}
+}
+
+// TestDynamicPaths has the paths below which no name may lead: beside those that
+// are none, the server's own, and those around the prefix.
+func TestDynamicPaths(t *testing.T) {
+	c := vault.Config{
+		Addresses: []string{"https://vault.example:8200"}, Mount: "team/kv", Prefix: "containers", Auth: vault.Auth{Method: "token", Token: resolver.NewValue(token)},
+	}
+	for _, path := range []string{
+		"", "..", "a//b", "a/../b", "a b", "a/*", "sys", "/sys/raw/", "auth/token", "identity/oidc/token", "cubbyhole",
+		"team", "team/kv", "/team/kv/", "team/kv/data/other",
+	} {
+		c.Dynamic = []string{"database/creds", path}
 		if _, err := vault.New(c, running); !errors.Is(err, fault.Settings) {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+	for _, path := range []string{"team/kv2/data", "teams", "team/database/creds", "database/creds/sys", "authority/creds", "secret"} {
+		c.Dynamic = []string{path}
+		if _, err := vault.New(c, running); err != nil {
 			t.Errorf("%q: %v", path, err)
 		}
 	}

@@ -141,8 +141,9 @@ func New(config Config, c resolver.Container) (*Source, error) {
 		}
 	}
 	for i, p := range config.Dynamic {
-		if config.Dynamic[i] = strings.Trim(p, "/"); !plain(config.Dynamic[i]) {
-			return nil, settings("vault: dynamic %q: parts are letters, digits, '.', '_' and '-', joined by '/'", p)
+		config.Dynamic[i] = strings.Trim(p, "/")
+		if err := config.checkDynamic(config.Dynamic[i]); err != nil {
+			return nil, err
 		}
 	}
 	if strings.ContainsFunc(config.Namespace, isControl) {
