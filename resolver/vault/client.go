@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/url"
 	"os"
@@ -53,6 +54,11 @@ func connect(c Config, address *url.URL) (*api.Client, error) {
 		}
 		defer func() { _ = os.Setenv(name, value) }()
 	}
+
+	// Nor the logger of package log, which nobody here writes to but net/http:
+	// what a server sends unasked, and all headers and answers where the caller's
+	// GODEBUG has http2debug, which was read before we could take it out.
+	log.SetOutput(io.Discard)
 
 	dialer := newDialer()
 	transport, err := newTransport(c, address, dialer)

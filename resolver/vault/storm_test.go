@@ -86,6 +86,17 @@ func TestStormOfProcesses(t *testing.T) {
 	wantCounts(t, "warm", counted(t, storm), counts{reads: starts})
 }
 
+// TestNothingIsLogged has what net/http would write of requests with these
+// variables of a hook's caller: headers, the token among them.
+func TestNothingIsLogged(t *testing.T) {
+	c := appRole(t, vaulttest.Tokens{TTL: time.Hour})
+	cmd := process(t, c)
+	cmd.Env = append(cmd.Env, "GODEBUG=http2debug=2")
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%.1000s", err, out)
+	}
+}
+
 const loginAnswer = `{"auth":{"client_token":"` + token + `","lease_duration":3600,"renewable":true}}`
 
 // slowLogin is a server whose nth login (from 1) is answered by login.
