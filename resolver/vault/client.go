@@ -61,6 +61,7 @@ func connect(c Config, address *url.URL) (*api.Client, error) {
 	log.SetOutput(io.Discard)
 
 	dialer := newDialer()
+	dialer.local = address.Scheme == "http"
 	transport, err := newTransport(c, address, dialer)
 	if err != nil {
 		return nil, err

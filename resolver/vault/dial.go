@@ -25,6 +25,7 @@ const headStart = 250 * time.Millisecond
 type dialer struct {
 	turn   atomic.Uint32 // which address is the first
 	many   atomic.Bool   // there are several
+	local  bool          // only addresses of this machine will do: what is sent is not encrypted
 	lookup func(ctx context.Context, host string) ([]string, error)
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -33,6 +34,9 @@ func newDialer() *dialer {
 	d := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	return &dialer{lookup: net.DefaultResolver.LookupHost, dial: d.DialContext}
 }
+
+// errElsewhere is a name that is this machine's by its look alone.
+var errElsewhere = errors.New("localhost is another machine here")
 
 // another makes the next connection begin with another address.
 func (d *dialer) another() { d.turn.Add(1) }
@@ -44,6 +48,14 @@ func (d *dialer) connect(ctx context.Context, network, address string) (net.Conn
 		return nil, err
 	}
 	hosts, err := d.lookup(ctx, host)
+	if d.local {
+		if err != nil {
+			return nil, err
+		}
+		if len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return !loopback(h) }) {
+			return nil, errElsewhere
+		}
+	}
 	if err != nil || len(hosts) == 0 {
 		return d.dial(ctx, network, address) // which says so in its way
 	}

@@ -67,6 +67,20 @@ func TestDial(t *testing.T) {
 		})
 	}
 
+	// What is not encrypted goes to nobody else, whatever a name server says of localhost.
+	for _, hosts := range [][]string{{"192.0.2.1"}, {"127.0.0.1", "192.0.2.1"}, nil} {
+		d := newDialer()
+		d.local = true
+		d.lookup = func(context.Context, string) ([]string, error) { return hosts, nil }
+		d.dial = func(_ context.Context, _, address string) (net.Conn, error) {
+			t.Errorf("%v: dialled %s", hosts, address)
+			return nil, errors.New("no")
+		}
+		if _, err := d.connect(t.Context(), "tcp", "localhost:"+port); !errors.Is(err, errElsewhere) || lasting("http://localhost", err) == nil {
+			t.Errorf("%v: %v", hosts, err)
+		}
+	}
+
 	_, err = newDialer().connect(t.Context(), "tcp", "vault.invalid:1")
 	var dns *net.DNSError
 	if !errors.As(err, &dns) {
