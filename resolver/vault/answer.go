@@ -67,13 +67,7 @@ func (a answer) messages() string {
 	if json.Unmarshal(a.body, &e) != nil {
 		return ""
 	}
-	text := strings.Join(e.Errors, "; ")
-	for _, credential := range a.hidden {
-		if credential != "" {
-			text = strings.ReplaceAll(text, credential, "[secret]")
-		}
-	}
-	return clean(text)
+	return clean(hide(strings.Join(e.Errors, "; "), a.hidden))
 }
 
 // says reports whether the server's error strings have text in them.

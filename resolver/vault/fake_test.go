@@ -73,23 +73,24 @@ func TestAnswers(t *testing.T) {
 		class       fault.Class
 		text        string
 	}{
-		"HTML":              {200, "text/html; charset=utf-8", "<html>" + canary, fault.Unreachable, "not Vault's: HTTP 200, text/html, "},
-		"garbage":           {200, "application/octet-stream", "\x00\xff" + canary, fault.Unreachable, "application/octet-stream"},
-		"nothing":           {200, "", "", fault.Unreachable, "0 bytes"},
-		"cut JSON":          {200, json, readAnswer[:len(readAnswer)-3], fault.Unreachable, "not Vault's"},
-		"no data":           {200, json, `{"K":"` + canary + `"}`, fault.Unreachable, "not Vault's"},
-		"null":              {200, json, `{"data":null}`, fault.Unreachable, "not Vault's"},
-		"v1 data":           {200, json, `{"data":{"K":"` + canary + `"}}`, fault.Unreachable, "not Vault's"},
-		"list":              {200, json, `{"data":{"data":["` + canary + `"],"metadata":{"version":1}}}`, fault.Unreachable, "not Vault's"},
-		"HTML 404":          {404, "text/html", "<h1>Not Found " + canary, fault.Unreachable, "not Vault's: HTTP 404, text/html"},
-		"JSON 404":          {404, json, `{"message":"` + canary + `"}`, fault.Unreachable, "not Vault's: HTTP 404"},
-		"Vault's 404":       {404, json, `{"errors":[]}`, fault.Missing, "nothing at secret/data/containers/db"},
-		"404 with a reason": {404, json, `{"errors":["no handler for route"]}`, fault.Refused, "no handler for route"},
-		"HTML 403":          {403, "text/html", "<h1>Blocked " + canary, fault.Unreachable, "not Vault's: HTTP 403"},
-		"400":               {400, json, `{"errors":["bad\n\u001b[31mthing"]}`, fault.Refused, "HTTP 400: bad [31mthing"},
-		"405, token echoed": {405, json, `{"errors":["what is ` + token + `?"]}`, fault.Refused, "what is [secret]?"},
-		"400, long":         {400, json, `{"errors":["` + strings.Repeat("x", 10000) + `"]}`, fault.Refused, "xxx..."},
-		"huge":              {200, json, strings.Repeat(" ", 100<<20) + readAnswer, fault.Unreachable, "answer larger than 8 MiB"},
+		"HTML":                {200, "text/html; charset=utf-8", "<html>" + canary, fault.Unreachable, "not Vault's: HTTP 200, text/html, "},
+		"garbage":             {200, "application/octet-stream", "\x00\xff" + canary, fault.Unreachable, "application/octet-stream"},
+		"nothing":             {200, "", "", fault.Unreachable, "0 bytes"},
+		"cut JSON":            {200, json, readAnswer[:len(readAnswer)-3], fault.Unreachable, "not Vault's"},
+		"no data":             {200, json, `{"K":"` + canary + `"}`, fault.Unreachable, "not Vault's"},
+		"null":                {200, json, `{"data":null}`, fault.Unreachable, "not Vault's"},
+		"v1 data":             {200, json, `{"data":{"K":"` + canary + `"}}`, fault.Unreachable, "not Vault's"},
+		"list":                {200, json, `{"data":{"data":["` + canary + `"],"metadata":{"version":1}}}`, fault.Unreachable, "not Vault's"},
+		"HTML 404":            {404, "text/html", "<h1>Not Found " + canary, fault.Unreachable, "not Vault's: HTTP 404, text/html"},
+		"JSON 404":            {404, json, `{"message":"` + canary + `"}`, fault.Unreachable, "not Vault's: HTTP 404"},
+		"Vault's 404":         {404, json, `{"errors":[]}`, fault.Missing, "nothing at secret/data/containers/db"},
+		"404 with a reason":   {404, json, `{"errors":["no handler for route"]}`, fault.Refused, "no handler for route"},
+		"HTML 403":            {403, "text/html", "<h1>Blocked " + canary, fault.Unreachable, "not Vault's: HTTP 403"},
+		"400":                 {400, json, `{"errors":["bad\n\u001b[31mthing"]}`, fault.Refused, "HTTP 400: bad [31mthing"},
+		"405, token echoed":   {405, json, `{"errors":["what is ` + token + `?"]}`, fault.Refused, "what is [secret]?"},
+		"400, token in parts": {400, json, `{"errors":["hvs . ` + token[4:] + `"]}`, fault.Refused, "HTTP 400: hvs . [secret]"},
+		"400, long":           {400, json, `{"errors":["` + strings.Repeat("x", 10000) + `"]}`, fault.Refused, "xxx..."},
+		"huge":                {200, json, strings.Repeat(" ", 100<<20) + readAnswer, fault.Unreachable, "answer larger than 8 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, reads := fake(t, answer(tt.status, tt.media, tt.body))
@@ -154,6 +155,13 @@ func TestRetries(t *testing.T) {
 			}
 		}
 	}
+	echo := func(_ int, w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+r.Header.Get("X-Vault-Token")+"\r\n\r\n")
+			_ = conn.Close()
+		}
+	}
 	const json = "application/json"
 	for name, tt := range map[string]struct {
 		trouble func(int, http.ResponseWriter, *http.Request)
@@ -167,6 +175,7 @@ func TestRetries(t *testing.T) {
 		"sealed":     {answer(503, json, `{"errors":["Vault is sealed"]}`), "sealed (HTTP 503)", false},
 		"upgrading":  {answer(400, json, `{"errors":["Upgrading from non-versioned to versioned data."]}`), "HTTP 400: Upgrading", false},
 		"reset":      {reset, "connection reset by peer", false},
+		"echo":       {echo, `net/http: HTTP/1.x transport connection broken: malformed MIME header: missing colon: "[secret]"`, false},
 		"truncated":  {truncate, "the connection broke off", false},
 		"no answer":  {silent, "no answer at all", true},
 		"slow drips": {slow, "no answer at all", true},

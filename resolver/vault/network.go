@@ -56,8 +56,8 @@ func trustHint(err error) string {
 }
 
 // network says what an error of the network was, without addresses of the
-// client's side and without URLs.
-func network(err error) string {
+// client's side and without URLs. Text of the server's may repeat what was sent.
+func network(err error, hidden []string) string {
 	var dns *net.DNSError
 	var errno syscall.Errno
 	var timeout net.Error
@@ -75,5 +75,5 @@ func network(err error) string {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	return clean(err.Error())
+	return clean(hide(err.Error(), hidden))
 }

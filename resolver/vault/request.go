@@ -164,7 +164,7 @@ func (q *question) judge(a answer, err error) seen {
 		if f := lasting(a.from, err); f != nil {
 			return always(f)
 		}
-		return seen{text: network(err)}
+		return seen{text: network(err, q.hidden)}
 	case a.passing():
 		s := seen{text: a.seen(), reason: a.reason()}
 		if a.after > 0 {

@@ -31,6 +31,28 @@ func clean(text string) string {
 	return text
 }
 
+// leastPart is the length from which a part of a credential is hidden by itself.
+const leastPart = 16
+
+// hide takes credentials out of somebody else's text: each as a whole, and the
+// parts of a JWT or of a token behind its kind.
+func hide(text string, credentials []string) string {
+	const instead = "[secret]"
+	for _, c := range credentials {
+		if c != "" {
+			text = strings.ReplaceAll(text, c, instead)
+		}
+	}
+	for _, c := range credentials {
+		for part := range strings.SplitSeq(c, ".") {
+			if len(part) >= leastPart {
+				text = strings.ReplaceAll(text, part, instead)
+			}
+		}
+	}
+	return text
+}
+
 // fault is an error about the server that is asked.
 func (s *Source) fault(class fault.Class, hint, format string, args ...any) *fault.Error {
 	return faultOf(s.servers.String(), class, hint, format, args...)
