@@ -30,6 +30,9 @@ const maxAnswer = 8 << 20
 // errTooLarge is an answer over maxAnswer.
 var errTooLarge = errors.New("answer larger than 8 MiB")
 
+// errSwitched is an answer that makes the connection one of another protocol.
+var errSwitched = errors.New("the answer is not Vault's: it wants to speak another protocol")
+
 // environment keeps two Sources from cleaning the environment at once.
 var environment sync.Mutex
 
@@ -152,6 +155,10 @@ func (w *whole) read(r *http.Request) (*http.Response, error) {
 	resp, err := w.base.RoundTrip(r)
 	if err != nil {
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		_ = resp.Body.Close() // it is the connection, and no context ends its reads
+		return nil, errSwitched
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	_ = resp.Body.Close() // it was only read

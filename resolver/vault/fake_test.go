@@ -130,6 +130,34 @@ func TestHugeAnswerIsNotRead(t *testing.T) {
 	}
 }
 
+// A server that wants to speak another protocol, and says nothing more, holds
+// nobody beyond the deadline: of such a connection net/http lets go.
+func TestSwitchedProtocol(t *testing.T) {
+	end := make(chan struct{})
+	defer close(end)
+	c, _ := fake(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n")
+		<-end
+		_ = conn.Close()
+	})
+	done := make(chan error, 1)
+	go func() {
+		_, err := get(t, source(t, c), time.Second, "db", 0)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		wantFault(t, err, fault.Unreachable, "it wants to speak another protocol")
+		wantReason(t, err, fault.Malformed)
+	case <-time.After(5 * time.Second):
+		t.Error("it hangs")
+	}
+}
+
 // Trouble that passes, and trouble that does not before the deadline.
 func TestRetries(t *testing.T) {
 	reset := func(_ int, w http.ResponseWriter, _ *http.Request) {

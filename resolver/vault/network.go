@@ -30,6 +30,8 @@ func lasting(from string, err error) *fault.Error {
 	switch {
 	case errors.Is(err, errTooLarge):
 		return faultOf(from, fault.Unreachable, "", "%s", errTooLarge).Because(fault.Malformed)
+	case errors.Is(err, errSwitched):
+		return faultOf(from, fault.Unreachable, "check that the address is that of a Vault server", "%s", errSwitched).Because(fault.Malformed)
 	case errors.Is(err, errElsewhere):
 		return faultOf(from, fault.Settings, "write the address with https://, or correct /etc/hosts", "%s: it would send the token over the network in clear", errElsewhere)
 	case errors.As(err, &cert):
