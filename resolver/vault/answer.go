@@ -4,6 +4,7 @@ package vault
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -47,7 +48,7 @@ func newAnswer(from string, resp *http.Response, body []byte) answer {
 // one of the server's clock, which need not be ours.
 func retryAfter(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
-	if n, err := strconv.ParseUint(text, 10, 31); err == nil {
+	if n, err := strconv.ParseUint(text, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) { // n is the most there is
 		return time.Duration(n) * time.Second
 	}
 	at, err := http.ParseTime(text)
