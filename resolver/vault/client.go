@@ -58,7 +58,12 @@ func connect(c Config, address *url.URL) (*api.Client, error) {
 		defer func() { _ = os.Setenv(name, value) }()
 	}
 
-	// Nor the logger of package log, which nobody here writes to but net/http:
+	// This one is not put back: it weakens TLS, and whatever else the standard
+	// library was asked to do as of old, for as long as it is there.
+	if err := os.Unsetenv("GODEBUG"); err != nil {
+		return nil, settings("vault: clean the environment: %s", clean(err.Error()))
+	}
+	// Nor may the logger of package log, which nobody here writes to but net/http:
 	// what a server sends unasked, and all headers and answers where the caller's
 	// GODEBUG has http2debug, which was read before we could take it out.
 	log.SetOutput(io.Discard)
