@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -375,6 +376,29 @@ func dated(t *testing.T, at time.Time) (address, ca string, from, to time.Time) 
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	return srv.URL, file(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))), from, to
+}
+
+// A server that refuses us is no outage, and is not asked again.
+func TestRefusedHandshake(t *testing.T) {
+	t.Setenv("GODEBUG", "tlsrsakex=1") // the caller's, with which the first one would be spoken to
+	for text, config := range map[string]*tls.Config{
+		"handshake failure":    {MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}}, //nolint:gosec // that is the point
+		"certificate required": {MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert},
+	} {
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(wellAnswered))
+		srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+		srv.TLS = config
+		srv.StartTLS()
+		t.Cleanup(srv.Close)
+		c := at(srv.URL)
+		c.CACert = file(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})))
+		begun := time.Now()
+		_, err := get(t, source(t, c), 5*time.Second, "db", 0)
+		wantFault(t, err, fault.Refused, "it refused the TLS handshake: tls: "+text)
+		if d := time.Since(begun); d > 2*time.Second {
+			t.Errorf("refused after %s", d)
+		}
+	}
 }
 
 // writable is a copy of a file that all can write.

@@ -26,7 +26,7 @@ import (
 func lasting(from string, err error) *fault.Error {
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
+	var op *net.OpError // whose Err is an alert; crypto/tls has the type of that to itself
 	switch {
 	case errors.Is(err, errTooLarge):
 		return faultOf(from, fault.Unreachable, "", "%s", errTooLarge).Because(fault.Malformed)
@@ -39,8 +39,8 @@ func lasting(from string, err error) *fault.Error {
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &record):
 		return faultOf(from, fault.Settings, "give the server a certificate; http:// is for an address on this machine alone",
 			"the address says https and the server does not speak TLS")
-	case errors.As(err, &alert):
-		return faultOf(from, fault.Refused, "", "it refused the TLS handshake: %s", clean(alert.Error()))
+	case errors.As(err, &op) && op.Op == "remote error" && op.Err.Error() != "tls: internal error":
+		return faultOf(from, fault.Refused, "", "it refused the TLS handshake: %s", clean(op.Err.Error()))
 	}
 	return nil
 }
