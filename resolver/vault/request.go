@@ -187,7 +187,8 @@ func (q *question) judge(a answer, err error) seen {
 //
 // Vault's own is 307, of a standby that could not pass a request on to the server
 // that it takes for the active one. When that has died it is wrong for a moment,
-// and time mends it, whatever it points to. Others are somebody else's.
+// and time mends it, whatever it points to. Others are somebody else's, who is there
+// and not Vault.
 func (q *question) redirected(a answer) seen {
 	const hint = "list the active server in addresses, or set the address to a load balancer that finds it"
 	to := "nowhere"
@@ -208,7 +209,7 @@ func (q *question) redirected(a answer) seen {
 		}
 	}
 	text += "; redirects are not followed but to one of the addresses"
-	return seen{text: text, lasting: faultOf(a.from, fault.Unreachable, hint, "%s: %s", q.what, text).Because(fault.Standby)}
+	return seen{text: text, lasting: faultOf(a.from, fault.Unreachable, hint, "%s: %s", q.what, text).Because(fault.Malformed)}
 }
 
 // moveTo tells of another server being asked than the one before.
