@@ -97,6 +97,9 @@ func send(pid int, started string, signal unix.Signal) error {
 	defer func() { _ = unix.Close(fd) }() // only signalled
 	// From here on the descriptor is of the one process, whichever it is.
 	if process.Ended(pid, started) {
+		if !process.Gone(pid, started, "") {
+			return errors.New("its process cannot be seen")
+		}
 		return nil
 	}
 	if err := unix.PidfdSendSignal(fd, signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {

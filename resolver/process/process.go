@@ -12,11 +12,16 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
+
+var errEnded = errors.New("the process has ended")
 
 // Started is the start time of a process: the 22nd field of /proc/PID/stat
 // (proc_pid_stat(5)), the 20th behind the name. It is empty for pid 0, which is
-// none on this kernel. One that has ended and was not waited for yet has none.
+// none on this kernel. One that has ended and was not waited for yet has none;
+// one whose first thread alone has ended lives.
 func Started(pid int) (string, error) {
 	if pid == 0 {
 		return "", nil
@@ -26,14 +31,14 @@ func Started(pid int) (string, error) {
 		return "", err
 	}
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	if len(fields) < 20 || fields[0][0] == 'Z' || fields[0][0] == 'X' {
-		return "", errors.New("the process has ended")
+	if len(fields) < 20 || (fields[0][0] == 'Z' && string(fields[17]) == "1") || fields[0][0] == 'X' {
+		return "", errEnded
 	}
 	return string(fields[19]), nil
 }
 
-// Ended reports whether the process that had the pid and the start time is gone.
-// Pid 0 has not ended.
+// Ended reports whether the process that had the pid and the start time is gone,
+// or cannot be seen. Pid 0 has not ended.
 func Ended(pid int, started string) bool {
 	now, err := Started(pid)
 	return err != nil || now != started
@@ -41,14 +46,20 @@ func Ended(pid int, started string) bool {
 
 // Gone reports whether a container is gone: its first process has ended, or its
 // bundle is not there any more where it has none on this kernel. Nothing else
-// tells that a runtime did not create such a container.
+// tells that a runtime did not create such a container. One that cannot be seen
+// is not gone.
 func Gone(pid int, started, bundle string) bool {
-	if Ended(pid, started) {
-		return true
+	if pid == 0 {
+		if !filepath.IsAbs(bundle) {
+			return false
+		}
+		_, err := os.Stat(bundle)
+		return errors.Is(err, fs.ErrNotExist)
 	}
-	if pid != 0 || !filepath.IsAbs(bundle) {
-		return false
+	now, err := Started(pid)
+	if err == nil || errors.Is(err, errEnded) {
+		return now != started
 	}
-	_, err := os.Stat(bundle)
-	return errors.Is(err, fs.ErrNotExist)
+	// A /proc with hidepid (proc(5)) may not show it.
+	return errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
