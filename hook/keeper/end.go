@@ -29,11 +29,14 @@ func (k *Keeper) end(h *held, now time.Duration) time.Duration {
 	}
 	if !h.warned && now < ends {
 		h.warned = true
-		then := "its credentials end then"
+		why, then := "and", "its credentials end then"
+		if h.limited {
+			why = "with the login that it was made with, which"
+		}
 		if k.Stop {
 			then = "it is stopped before"
 		}
-		k.Log("container %s: its lease of %s ends in %v, and cannot be renewed: %s", h.Container, h.Path, (ends - now).Round(time.Second), then)
+		k.Log("container %s: its lease of %s ends in %v, %s cannot be renewed: %s", h.Container, h.Path, (ends - now).Round(time.Second), why, then)
 	}
 	if k.Stop {
 		return k.stop(h, now, ends, grace)

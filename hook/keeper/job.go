@@ -16,6 +16,7 @@ type session struct {
 	server lease.Server
 	opened time.Duration
 	next   time.Duration // when to see to the login
+	ends   time.Duration // when the login does, whatever is done; 0 for never
 	busy   bool
 }
 
@@ -42,8 +43,8 @@ func (k *Keeper) server(name string) (lease.Server, error) {
 }
 
 // job asks a server on the side. What comes of it is settled by the one that
-// decides.
-func (k *Keeper) job(ctx context.Context, name string, ask func(context.Context, lease.Server) error, settle func(error)) {
+// decides. That it went well says that there is a server only where asks says so.
+func (k *Keeper) job(ctx context.Context, name string, asks bool, ask func(context.Context, lease.Server) error, settle func(error)) {
 	server, err := k.server(name)
 	k.jobs++
 	go func() {
@@ -56,7 +57,9 @@ func (k *Keeper) job(ctx context.Context, name string, ask func(context.Context,
 			if ctx.Err() != nil {
 				return // it says nothing of the server
 			}
-			k.answered(err)
+			if err != nil || asks {
+				k.answered(err)
+			}
 			if s := k.sessions[name]; err != nil && s != nil && name == "" {
 				s.server = nil
 			}
@@ -88,7 +91,7 @@ func (k *Keeper) renew(ctx context.Context, h *held) {
 	issued := lease.Now() // before it is, rather than after
 	var ttl time.Duration
 	var renewable bool
-	k.job(ctx, h.Session, func(ctx context.Context, s lease.Server) (err error) {
+	k.job(ctx, h.Session, true, func(ctx context.Context, s lease.Server) (err error) {
 		ttl, renewable, err = s.Renew(ctx, h.ID, h.Asked)
 		return err
 	}, func(err error) {
@@ -104,17 +107,33 @@ func (k *Keeper) renew(ctx context.Context, h *held) {
 			h.Issued, h.TTL, h.Renewable = issued, ttl, renewable
 			h.plan()
 			h.warned, h.ended = false, false
-			if err := lease.Update(k.Dir, h.Record); err != nil {
-				k.trouble("the records of leases cannot be written: " + err.Error())
+			k.update(h)
+			if s := k.sessions[h.Session]; s != nil {
+				k.limit(h, s.ends)
 			}
 		}
 	})
 }
 
+func (k *Keeper) update(h *held) {
+	if err := lease.Update(k.Dir, h.Record); err != nil {
+		k.trouble("the records of leases cannot be written: " + err.Error())
+	}
+}
+
+// limit has a lease end with its login, whatever was said of the lease.
+func (k *Keeper) limit(h *held, ends time.Duration) {
+	if ends == 0 || h.Expires() <= ends || h.stopped { // which gave it a time of its own
+		return
+	}
+	h.TTL, h.final, h.limited = max(ends-h.Issued, 0), true, true
+	k.update(h)
+}
+
 // revoke ends a lease whose container is gone, and forgets it.
 func (k *Keeper) revoke(ctx context.Context, h *held) {
 	h.busy = true
-	k.job(ctx, h.Session, func(ctx context.Context, s lease.Server) error { return s.Revoke(ctx, h.ID) }, func(err error) {
+	k.job(ctx, h.Session, true, func(ctx context.Context, s lease.Server) error { return s.Revoke(ctx, h.ID) }, func(err error) {
 		h.busy = false
 		if err != nil && lease.Now() < h.Expires() {
 			k.failed(h, "revoked", err)
@@ -193,8 +212,20 @@ func (k *Keeper) stay(ctx context.Context, now time.Duration, live map[string]bo
 			continue
 		}
 		s.busy, s.next = true, now+poll
-		k.job(ctx, name, func(ctx context.Context, server lease.Server) error { return server.Stay(ctx) }, func(err error) {
+		var ends time.Duration
+		k.job(ctx, name, false, func(ctx context.Context, server lease.Server) (err error) {
+			ends, err = server.Stay(ctx)
+			return err
+		}, func(err error) {
 			s.busy = false
+			if err == nil {
+				s.ends = ends
+				for _, h := range k.held {
+					if h.Session == name && !h.busy && !h.gone {
+						k.limit(h, ends)
+					}
+				}
+			}
 			if err != nil && !errors.Is(err, fault.Unreachable) {
 				k.trouble("a login is not renewed, and the leases that were made with it end: " + err.Error())
 				s.next = lease.Now() + longest

@@ -44,6 +44,7 @@ type server struct {
 	max     map[string]time.Duration
 	renewed map[string]int
 	stays   map[string]int // by session
+	logins  time.Duration  // when they end; 0 for never
 	err     error          // for all that is asked
 	asked   int
 }
@@ -83,11 +84,14 @@ func (c connection) Revoke(_ context.Context, id string) error {
 	return c.err
 }
 
-func (c connection) Stay(context.Context) error {
+func (c connection) Stay(context.Context) (time.Duration, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stays[c.session]++
-	return c.err
+	if c.logins != 0 {
+		return c.logins, nil // it is not asked for that
+	}
+	return 0, c.err
 }
 
 func (s *server) broken(err error) {
@@ -382,6 +386,61 @@ func TestServerIsGone(t *testing.T) {
 	})
 	r.want("Vault does not answer; leases are renewed and revoked when it does: nobody there", 1)
 	r.want("Vault answers again", 1)
+}
+
+// TestLoginIsNotAnAnswer has a login that needs no renewal, while no server
+// answers: that says nothing of the server.
+func TestLoginIsNotAnAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.logins = lease.Now() + time.Hour
+	counts := func() (asked, stays int) {
+		r.server.mu.Lock()
+		defer r.server.mu.Unlock()
+		return r.asked, r.stays["key"]
+	}
+	r.broken(fault.New(fault.Refused, "", "not you"))
+	r.lease("a", os.Getpid(), time.Minute, func(l *lease.Record) { l.Issued -= 40 * time.Second })
+	r.run(false)
+	r.eventually("it was refused twice, and waits", func() bool { n, _ := counts(); return n == 2 })
+	r.broken(fault.New(fault.Unreachable, "", "nobody there"))
+	r.eventually("it notices", func() bool { return r.lines("Vault does not answer") == 1 })
+	_, before := counts()
+	r.eventually("it sees to the login", func() bool { _, n := counts(); return n > before+1 })
+	r.want("Vault answers again", 0)
+	r.broken(nil)
+	r.eventually("it says so", func() bool { return r.lines("Vault answers again") == 1 })
+	r.want("Vault does not answer", 1)
+}
+
+// TestLoginEnds has a login that cannot be renewed any more: its leases end with
+// it, whatever is said of them.
+func TestLoginEnds(t *testing.T) {
+	for name, ttl := range map[string]time.Duration{"before the lease": time.Minute, "after renewals": 2 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.logins = lease.Now() + 5*time.Second
+			pid, ended := child(t, obedient)
+			stubborn, killed := child(t, stubborn)
+			r.lease("a", pid, ttl, nil)
+			r.lease("b", stubborn, ttl, nil)
+			r.run(true)
+			for _, ended := range []chan struct{}{ended, killed} {
+				select {
+				case <-ended:
+				case <-time.After(patience):
+					t.Fatalf("a container lives on; the log is %q", r.log)
+				}
+			}
+			if now := lease.Now(); now > r.logins+2*poll {
+				t.Errorf("it lived %v longer than its login", now-r.logins)
+			}
+			r.want("with the login that it was made with, which cannot be renewed: it is stopped before", 2)
+			r.want("is told to stop", 2)
+			r.want("c-b: it has not stopped", 1)
+		})
+	}
 }
 
 func TestRefused(t *testing.T) {

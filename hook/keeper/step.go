@@ -18,6 +18,7 @@ type held struct {
 	busy    bool          // something is being done
 	gone    bool          // the container is
 	final   bool          // the lease is not renewed any more
+	limited bool          // because its login ends
 	warned  bool          // of its end
 	stopped bool          // the container was told to stop
 	ended   bool          // the lease has

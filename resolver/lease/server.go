@@ -18,8 +18,10 @@ type Server interface {
 	// Revoke ends a lease. One that has ended is no error.
 	Revoke(ctx context.Context, id string) error
 
-	// Stay keeps what the leases of this server end with, a login, from ending.
-	Stay(ctx context.Context) error
+	// Stay keeps what the leases of this server end with, a login, from ending, and
+	// gives the time of Now at which it ends all the same; 0 for none. It asks the
+	// server only where there is something to do.
+	Stay(ctx context.Context) (ends time.Duration, err error)
 }
 
 // Opener makes the server for leases with a record's session.

@@ -54,9 +54,15 @@ func (s *Source) Revoke(ctx context.Context, id string) error {
 }
 
 // Stay keeps the login alive; see [lease.Server].
-func (s *Source) Stay(ctx context.Context) error {
-	_, err := s.login(ctx)
-	return err
+func (s *Source) Stay(ctx context.Context) (ends time.Duration, err error) {
+	o, err := s.login(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if k := o.login.value; !k.renewable || k.batch() {
+		ends = k.expires
+	}
+	return ends, nil
 }
 
 // aboutLease asks something of the server about a lease. The id does not come

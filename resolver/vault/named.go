@@ -57,12 +57,13 @@ func (s *Source) sessionToken(ctx context.Context) (*kept, error) {
 	if again, n := h.find(ctx, s.config.Session); again != nil {
 		k, name = again, n
 	}
-	if k.due() {
-		if longer, err := s.renew(ctx, h, name, k); longer != nil || err != nil {
-			return longer, err
-		}
+	if !k.due() {
+		return k, nil
 	}
-	return k, nil // as long as it lasts
+	// As long as it lasts; that it is not renewable any more is not kept, or those
+	// who can log in anew would use it to its end.
+	longer, _, err := s.renew(ctx, h, name, k)
+	return longer, err
 }
 
 // sweep removes what has run out.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
@@ -182,5 +183,43 @@ func TestSession(t *testing.T) {
 	later.Session = "../../etc/passwd"
 	if _, err := vault.New(later, resolver.Container{}); err == nil {
 		t.Error("a session of any name")
+	}
+}
+
+// TestStay asks the server for as long as that brings something, and says when
+// the login ends otherwise.
+func TestStay(t *testing.T) {
+	for name, tt := range map[string]struct {
+		tokens   vaulttest.Tokens
+		change   func(t *testing.T, dir string)
+		renewals int
+		least    time.Duration // until its end; 0 for none
+		most     time.Duration
+	}{
+		"it lasts":      {vaulttest.Tokens{TTL: time.Hour, MaxTTL: 4 * time.Hour}, func(*testing.T, string) {}, 0, 0, 0},
+		"it is renewed": {vaulttest.Tokens{TTL: time.Hour, MaxTTL: 4 * time.Hour}, func(t *testing.T, dir string) { endsIn(t, dir, 19*time.Minute) }, 1, 0, 0},
+		"its max_ttl":   {vaulttest.Tokens{TTL: time.Minute, MaxTTL: time.Minute}, longer, 1, 50 * time.Second, time.Minute},
+		"revoked":       {vaulttest.Tokens{TTL: time.Hour}, func(t *testing.T, dir string) { revoke(t, dir); endsIn(t, dir, 10*time.Minute) }, 1, 9 * time.Minute, 10 * time.Minute},
+		"batch":         {vaulttest.Tokens{TTL: time.Hour, Batch: true}, func(*testing.T, string) {}, 0, 59 * time.Minute, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := appRole(t, tt.tokens)
+			s := source(t, c)
+			if _, err := get(t, s, 30*time.Second, "shared/db", 0); err != nil {
+				t.Fatal(err)
+			}
+			tt.change(t, c.StateDir)
+			c.Session, c.Auth = s.Session(), vault.Auth{}
+			later := source(t, c)
+			n := counted(t, func() {
+				for range 3 {
+					ends, err := later.Stay(t.Context())
+					if left := ends - lease.Now(); err != nil || (ends == 0) != (tt.most == 0) || ends != 0 && (left < tt.least || left > tt.most) {
+						t.Errorf("it ends in %v: %v", left, err)
+					}
+				}
+			})
+			wantCounts(t, "to stay", n, counts{renewals: tt.renewals})
+		})
 	}
 }

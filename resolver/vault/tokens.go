@@ -62,7 +62,7 @@ func (s *Source) token(ctx context.Context, refused *kept, dead bool) (*kept, er
 		return k, err
 	}
 	if k != nil {
-		if renewed, err := s.renew(ctx, h, key, k); renewed != nil || err != nil {
+		if renewed, lasts, err := s.renew(ctx, h, key, k); lasts || err != nil {
 			return renewed, err
 		}
 	}
@@ -110,9 +110,10 @@ func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (
 	return k, nil
 }
 
-// renew makes a token last longer; nil where that brings nothing, and it takes a
-// new login. The lock of the name is held.
-func (s *Source) renew(ctx context.Context, h *host, name string, k *kept) (*kept, error) {
+// renew makes a token last longer. Where that brings too little, and it takes a
+// new login, the token does not last, and is not renewable any more. The lock of
+// the name is held.
+func (s *Source) renew(ctx context.Context, h *host, name string, k *kept) (longer *kept, lasts bool, err error) {
 	s.servers.setToken(k.token)
 	asked := now()
 	resolver.RecordOf(ctx).Count("vault_renewals")
@@ -121,9 +122,9 @@ func (s *Source) renew(ctx context.Context, h *host, name string, k *kept) (*kep
 	})
 	if err != nil {
 		if ctx.Err() == nil && k.usable() {
-			return k, nil
+			return k, true, nil
 		}
-		return nil, err
+		return nil, false, err
 	}
 	var got struct {
 		Auth struct {
@@ -132,16 +133,21 @@ func (s *Source) renew(ctx context.Context, h *host, name string, k *kept) (*kep
 		}
 	}
 	understood := json.Unmarshal(a.body, &got) == nil
-	longer := *k
-	longer.expires, longer.renewable = asked+time.Duration(got.Auth.LeaseDuration)*time.Second, got.Auth.Renewable
-	if a.status != http.StatusOK || !understood || longer.left() < k.ttl/3 { // it was revoked, or is near its max_ttl
-		return nil, nil
+	renewed := *k
+	if a.status != http.StatusOK || !understood { // it was revoked, say
+		renewed.renewable = false
+		return &renewed, false, nil
+	}
+	renewed.expires, renewed.renewable = asked+time.Duration(got.Auth.LeaseDuration)*time.Second, got.Auth.Renewable
+	if renewed.left() < k.ttl/3 { // it is near its max_ttl
+		renewed.renewable = false
+		return &renewed, false, nil
 	}
 	_, at := h.token(ctx, name)
-	if err := h.keep(name, &longer, at); err != nil {
+	if err := h.keep(name, &renewed, at); err != nil {
 		resolver.RecordOf(ctx).Note("the renewed token could not be kept: %s", clean(err.Error()))
 	}
-	return &longer, nil
+	return &renewed, true, nil
 }
 
 // denied reports whether err is a no of the server's to the token of this Source.
