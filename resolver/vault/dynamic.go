@@ -3,11 +3,9 @@
 package vault
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -211,26 +209,4 @@ func (s *Source) Release(ctx context.Context) error {
 	s.dynamic.leased = nil
 	s.dynamic.mu.Unlock()
 	return lease.GiveBack(ctx, s.config.StateDir, leased, func(string) (lease.Server, error) { return s, nil })
-}
-
-// entries are the keys of an answer's data, in their order.
-func entries(data []byte) ([]resolver.Entry, bool) {
-	var keys map[string]any
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber() // 1e3 and 9007199254740993 stay what they are
-	if d.Decode(&keys) != nil || keys == nil {
-		return nil, false
-	}
-	var list []resolver.Entry
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		if keys[key] == nil {
-			continue // null drops the key, as it does in every source
-		}
-		value, err := text(keys[key])
-		if err != nil {
-			return nil, false
-		}
-		list = append(list, resolver.Entry{Key: key, Value: resolver.NewValue(value)})
-	}
-	return list, true
 }

@@ -112,25 +112,33 @@ func (s *Source) secret(at string, kv int, a answer) (*resolver.Secret, error) {
 		}
 		data, version = inner.Data, inner.Metadata.Version
 	}
+	entries, ok := entries(data)
+	if !ok {
+		return nil, s.strange("read "+at, a)
+	}
+	return &resolver.Secret{Source: s.Name(), Version: version, Entries: entries}, nil
+}
+
+// entries are the keys of an answer's data, in their order.
+func entries(data []byte) ([]resolver.Entry, bool) {
 	var keys map[string]any
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber() // 1e3 and 9007199254740993 stay what they are
 	if d.Decode(&keys) != nil || keys == nil {
-		return nil, s.strange("read "+at, a)
+		return nil, false
 	}
-
-	secret := &resolver.Secret{Source: s.Name(), Version: version}
+	var list []resolver.Entry
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if keys[key] == nil {
 			continue // null drops the key, as it does in every source
 		}
 		value, err := text(keys[key])
 		if err != nil {
-			return nil, s.strange("read "+at, a)
+			return nil, false
 		}
-		secret.Entries = append(secret.Entries, resolver.Entry{Key: key, Value: resolver.NewValue(value)})
+		list = append(list, resolver.Entry{Key: key, Value: resolver.NewValue(value)})
 	}
-	return secret, nil
+	return list, true
 }
 
 // text is a value as a variable holds it: a string as it is, anything else as
