@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/vault/api"
+
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/resolver/process"
@@ -114,10 +116,10 @@ func (s *Source) lease(ctx context.Context, at, started string) (*resolver.Secre
 		return nil, err
 	}
 	var issued time.Duration
-	a, o, err := s.insist(ctx, func() (answer, error) {
+	a, o, err := s.insist(ctx, func(o *opening) (answer, error) {
 		defer resolver.RecordOf(ctx).Phase("read")()
 		issued = lease.Now() // before it is, rather than after
-		return s.get(ctx, "read "+at, at, nil)
+		return s.getAs(ctx, o.login.value.token.Reveal(), at)
 	})
 	if err != nil {
 		return nil, err
@@ -140,7 +142,8 @@ func (s *Source) lease(ctx context.Context, at, started string) (*resolver.Secre
 		ttl := time.Duration(max(got.LeaseDuration, 0)) * time.Second
 		if err := s.record(ctx, lease.Record{
 			Container: s.container.ID, Bundle: s.container.Bundle, Pid: s.container.Pid, Started: started,
-			ID: got.LeaseID, Path: at, Issued: issued, Asked: ttl, TTL: ttl, Renewable: got.Renewable, Session: s.Session(),
+			ID: got.LeaseID, Path: at, Issued: issued, Asked: ttl, TTL: ttl, Renewable: got.Renewable,
+			Session: s.sessionOf(ctx, o.login.value),
 		}); err != nil {
 			return nil, err
 		}
@@ -150,6 +153,16 @@ func (s *Source) lease(ctx context.Context, at, started string) (*resolver.Secre
 		return nil, s.strange("read "+at, a)
 	}
 	return &resolver.Secret{Source: s.Name(), Lease: got.LeaseID, Entries: entries}, nil
+}
+
+// getAs reads with a token that the client's may not be any more: another read may
+// have logged in anew, and a lease ends with the token that it was made with.
+func (s *Source) getAs(ctx context.Context, token, at string) (answer, error) {
+	return s.ask(ctx, "read "+at, []string{token}, func(ctx context.Context, c *api.Client) (*api.Response, error) {
+		r := c.NewRequest(http.MethodGet, "/v1/"+at)
+		r.ClientToken = token
+		return c.RawRequestWithContext(ctx, r) //nolint:staticcheck // what else there is takes the client's token
+	})
 }
 
 // refusal is what an answer to a read says, where it is not a secret.

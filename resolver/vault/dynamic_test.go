@@ -4,7 +4,10 @@ package vault_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -236,6 +239,53 @@ func TestReleaseLeavesWhatItCannot(t *testing.T) {
 	err := s.Release(ctx)
 	wantFault(t, err, fault.Unreachable, "revoke a lease", "sealed")
 	records(t, c, 1)
+}
+
+// TestLeasedBeforeNewLogin has another read log in anew while one leases: the
+// lease is that of the login which it was asked for with.
+func TestLeasedBeforeNewLogin(t *testing.T) {
+	logins := 0
+	asked, again := make(chan string, 1), make(chan struct{})
+	c, _ := fake(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+		switch token := r.Header.Get("X-Vault-Token"); {
+		case r.URL.Path == "/v1/auth/approle/login":
+			logins++
+			answer(200, "application/json", fmt.Sprintf(`{"auth":{"client_token":"hvs.%d","lease_duration":3600,"renewable":true}}`, logins))(0, w, r)
+		case r.URL.Path == "/v1/database/creds/web":
+			asked <- token
+			<-again
+			answer(200, "application/json", `{"lease_id":"database/creds/web/1","lease_duration":60,"renewable":true,"data":{"K":"v"}}`)(0, w, r)
+		case token == "hvs.1" && strings.HasSuffix(r.URL.Path, "/db"):
+			answer(403, "application/json", `{"errors":["permission denied"]}`)(0, w, r)
+		default:
+			answer(200, "application/json", readAnswer)(0, w, r)
+		}
+	})
+	c.Dynamic, c.StateDir = []string{"database/creds"}, stateOf(t, "1m")
+	c.Auth = vault.Auth{Method: "approle", RoleID: "role"}
+	if _, err := get(t, sourceFor(t, c, running), 10*time.Second, "other", 0); err != nil {
+		t.Fatal(err) // an earlier start, whose login this one has
+	}
+	s := sourceFor(t, c, running)
+	leased := make(chan error, 1)
+	go func() {
+		_, err := get(t, s, 10*time.Second, "database/creds/web", 0)
+		leased <- err
+	}()
+	if token := <-asked; token != "hvs.1" {
+		t.Errorf("asked with %s", token)
+	}
+	if _, err := get(t, s, 10*time.Second, "db", 0); err != nil || logins != 2 {
+		t.Errorf("%d logins, %v", logins, err)
+	}
+	close(again)
+	if err := <-leased; err != nil {
+		t.Fatal(err)
+	}
+	id := sha256.Sum256([]byte("hvs.1"))
+	if got := records(t, c, 1)[0].Session; !strings.HasSuffix(got, "."+hex.EncodeToString(id[:8])) {
+		t.Errorf("it is recorded with the session %q", got)
+	}
 }
 
 // TestStrangeLeases has what the real server does not answer.

@@ -72,7 +72,7 @@ func (s *Source) aboutLease(ctx context.Context, what, at string, fields map[str
 	if err != nil {
 		return answer{}, settings("vault: %s: %s", what, clean(err.Error()))
 	}
-	a, _, err := s.insist(ctx, func() (answer, error) {
+	a, _, err := s.insist(ctx, func(*opening) (answer, error) {
 		client := s.servers.first()
 		return s.ask(ctx, what, []string{client.Token()}, func(ctx context.Context, c *api.Client) (*api.Response, error) {
 			return c.Logical().WriteRawWithContext(ctx, at, body)
@@ -86,13 +86,13 @@ func (s *Source) aboutLease(ctx context.Context, what, at string, fields map[str
 
 // insist asks once more, with a new login, where the kept one may be why the
 // answer is no.
-func (s *Source) insist(ctx context.Context, ask func() (answer, error)) (answer, *opening, error) {
+func (s *Source) insist(ctx context.Context, ask func(*opening) (answer, error)) (answer, *opening, error) {
 	for {
 		o, err := s.login(ctx)
 		if err != nil {
 			return answer{}, nil, err
 		}
-		a, err := ask()
+		a, err := ask(o)
 		if err != nil || a.status != http.StatusForbidden || o.last {
 			return a, o, err
 		}
