@@ -110,6 +110,27 @@ func (s *shim) bundle(id string) (bundle, config string, err error) {
 	return bundle, filepath.Join(bundle, name), nil
 }
 
+// pid is that of a container's first process, as runc and crun keep it; 0 where
+// there is none on this kernel, or none that can be told so.
+func (s *shim) pid(id string) int {
+	for _, root := range s.roots() {
+		for _, name := range []string{"state.json", "status"} {
+			var state struct {
+				Runc int `json:"init_process_pid"`
+				Crun int `json:"pid"`
+			}
+			b, err := os.ReadFile(filepath.Join(root, id, name))
+			if err != nil || json.Unmarshal(b, &state) != nil {
+				continue
+			}
+			if pid := max(state.Runc, state.Crun); pid > 0 {
+				return pid
+			}
+		}
+	}
+	return 0
+}
+
 // roots are the directories where the runtime may have its containers.
 func (s *shim) roots() []string {
 	if root, ok := argv.Last(s.Global, "root"); ok {

@@ -26,7 +26,7 @@ import (
 // exec gives the command line for the real runtime's exec: one whose process
 // has the variables of the container's first process. What the caller of exec
 // sets itself wins over them.
-func (s *shim) exec(ctx context.Context) ([]string, error) {
+func (s *shim) exec(ctx context.Context) (args []string, err error) {
 	c, asked, err := s.find()
 	if err != nil || asked.None() {
 		return s.Args, err
@@ -48,17 +48,17 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			syslog.Error("exec in container " + c.ID + ": what was kept is not used: " + err.Error())
 		}
-		var resolved []resolver.Variable
-		err := s.start.Tell(ctx, delivery.Exec, c.ID, asked, func(ctx context.Context) (err error) {
-			resolved, err = s.start.Resolve(ctx, resolver.Container{
-				ID: c.ID, Bundle: c.Bundle, Spec: func() (*spec.Doc, error) { return c.doc, nil },
-			}, asked)
-			return err
-		})
-		if err != nil {
+		var keepThem func()
+		if vars, keepThem, err = s.askAgain(ctx, c, asked, settings.StateDir); err != nil {
 			return nil, fmt.Errorf("exec in container %s: %w", c.ID, err)
 		}
-		vars = resolver.Env(resolved)
+		defer func() {
+			if err != nil {
+				s.start.GiveBack(ctx, c.ID)
+				return
+			}
+			keepThem()
+		}()
 	}
 	var process []byte
 	var explicit []string
@@ -87,6 +87,32 @@ func (s *shim) exec(ctx context.Context) ([]string, error) {
 		return s.withProcessFile(inMemory), nil
 	}
 	return s.execArgs(inMemory, c.ID), nil
+}
+
+// askAgain gives what the container asks for. Where something was leased for it
+// that lives as long as the container, and so keepThem is to be called when it is
+// certain that it is used: the next exec is to get the same.
+func (s *shim) askAgain(ctx context.Context, c *container, asked spec.Asked, stateDir string) (vars []string, keepThem func(), err error) {
+	pid := s.pid(c.ID)
+	var resolved []resolver.Variable
+	err = s.start.Tell(ctx, delivery.Exec, c.ID, asked, func(ctx context.Context) (err error) {
+		resolved, err = s.start.Resolve(ctx, resolver.Container{
+			ID: c.ID, Bundle: c.Bundle, Pid: pid, Spec: func() (*spec.Doc, error) { return c.doc, nil },
+		}, asked)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	vars = resolver.Env(resolved)
+	return vars, func() {
+		if !slices.ContainsFunc(resolved, func(v resolver.Variable) bool { return v.Lease != "" }) {
+			return
+		}
+		if err := keep.Put(stateDir, c.Container, pid, vars); err != nil {
+			syslog.Error("container " + c.ID + ": its variables are not kept for exec: " + err.Error())
+		}
+	}, nil
 }
 
 // processFile is the file after --process; "" where the process is described by

@@ -91,7 +91,9 @@ func (s *shim) run(ctx context.Context, name string) error {
 		return err
 	}
 	err = s.replace(args)
-	s.start.GiveBack(ctx, s.id())
+	if s.Command != "exec" { // whose container runs, and may have it kept
+		s.start.GiveBack(ctx, s.id())
+	}
 	return err
 }
 

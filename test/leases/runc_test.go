@@ -42,8 +42,9 @@ func TestMain(m *testing.M) {
 type container struct {
 	*rig.Bundle
 	*rig.Runtime
-	host *Host
-	out  string
+	host  *Host
+	state string // the state directory
+	out   string
 }
 
 // long is longer than any test: what is gone before has not gone by itself.
@@ -59,8 +60,8 @@ func newContainer(t *testing.T, runtime string, ttl, maxTTL time.Duration, more 
 func newContainerAt(t *testing.T, site *Site, runtime string, ttl, maxTTL time.Duration, more string, stages ...string) *container {
 	t.Helper()
 	c := &container{Runtime: rig.NewRuntime(t, runtime), Bundle: rig.NewBundle(t, "", nil)}
-	state := c.StateDir(t)
-	c.host = site.Host(t, filepath.Dir(c.Config), state, ttl, maxTTL, more)
+	c.state = c.StateDir(t)
+	c.host = site.Host(t, filepath.Dir(c.Config), c.state, ttl, maxTTL, more)
 	for _, stage := range stages {
 		c.Hook(t, stage, rig.Binary(t), "hook", "--config", c.Config)
 	}
