@@ -36,7 +36,7 @@ func (s *Source) token(ctx context.Context, refused *kept, dead bool) (*kept, er
 		return nil, err
 	}
 	look := func() (*kept, error) {
-		if k, _ := h.token(ctx, key); k != nil && k.usable() && (refused == nil || k.id() != refused.id()) {
+		if k, _ := h.token(ctx, key); k != nil && s.serves(k) && (refused == nil || k.id() != refused.id()) {
 			return k, nil
 		}
 		return nil, s.remembered(ctx, h, key)
@@ -73,6 +73,15 @@ func (s *Source) token(ctx context.Context, refused *kept, dead bool) (*kept, er
 		return s.logInAlone(ctx)
 	}
 	return s.logInFor(ctx, h, key, dead)
+}
+
+// serves reports whether a start may begin with a token. A lease ends with it, and
+// so where there are leases one that cannot be renewed has to have some time left.
+func (s *Source) serves(k *kept) bool {
+	if len(s.config.Dynamic) > 0 && k.ttl > 0 && (!k.renewable || k.batch()) && k.left() < k.ttl/2 {
+		return false
+	}
+	return k.usable()
 }
 
 func (s *Source) logInAlone(ctx context.Context) (*kept, error) {

@@ -3,7 +3,10 @@
 package vault_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -80,6 +83,37 @@ func TestTokensThatEnd(t *testing.T) {
 			wantCounts(t, "after that", counted(t, func() { succeed(t, c, "shared/db") }), tt.want)
 			if same := tokenOf(t, c.StateDir) == before; same != tt.same {
 				t.Errorf("the same token: %t", same)
+			}
+			wantCounts(t, "and then", counted(t, func() { succeed(t, c, "shared/db") }), counts{reads: 1})
+		})
+	}
+}
+
+// TestTokensForLeases has tokens that cannot be renewed, and that leases would end
+// with: they are used for no longer than half of their time.
+func TestTokensForLeases(t *testing.T) {
+	for name, tt := range map[string]struct {
+		tokens vaulttest.Tokens
+		left   time.Duration
+		logins int
+	}{
+		"batch":                {vaulttest.Tokens{TTL: time.Hour, Batch: true}, 31 * time.Minute, 0},
+		"batch, after a while": {vaulttest.Tokens{TTL: time.Hour, Batch: true}, 29 * time.Minute, 1},
+		"renewable":            {vaulttest.Tokens{TTL: time.Hour, MaxTTL: 4 * time.Hour}, 21 * time.Minute, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := appRole(t, tt.tokens)
+			c.Dynamic = []string{"database/creds"}
+			succeed(t, c, "shared/db")
+			before := tokenOf(t, c.StateDir)
+			endsIn(t, c.StateDir, tt.left)
+			wantCounts(t, "after that", counted(t, func() { succeed(t, c, "shared/db") }), counts{logins: tt.logins, reads: 1})
+			if tt.logins == 0 {
+				return
+			}
+			id := sha256.Sum256([]byte(before))
+			if !slices.ContainsFunc(files(t, c.StateDir), func(f string) bool { return strings.HasSuffix(f, "."+hex.EncodeToString(id[:8])) }) {
+				t.Error("the one before, of earlier leases, is lost")
 			}
 			wantCounts(t, "and then", counted(t, func() { succeed(t, c, "shared/db") }), counts{reads: 1})
 		})
