@@ -48,6 +48,9 @@ func (s *Start) poststop(ctx context.Context, st *specs.State) error {
 	if settings.Vault == nil {
 		return nil
 	}
+	if s.Keep != "" { // the settings may have changed since the container's start
+		settings.StateDir = s.Keep
+	}
 	records, err := lease.Of(settings.StateDir, container)
 	// Another container of another engine may have the same id.
 	records = slices.DeleteFunc(records, func(r lease.Record) bool { return st.Bundle != "" && r.Broken == nil && r.Bundle != st.Bundle })

@@ -133,6 +133,16 @@ func TestPoststop(t *testing.T) {
 		t.Errorf("the second time: %v, %v", l.revoked, err)
 	}
 
+	// The settings have another directory by now, and the hook's line still the one.
+	put("5", "web", "/b")
+	later := &Start{
+		Config: settings(t, fmt.Sprintf("state_dir = %q\n[vault]\naddress = \"https://vault.example\"\n", stateDir(t))), Keep: dir, OpenLeases: open,
+	}
+	if err := later.Hook(t.Context(), []byte(stopped)); err != nil || !slices.Equal(l.revoked, []string{"5"}) {
+		t.Errorf("with other settings: %v, %v", l.revoked, err)
+	}
+	left("3", "4")
+
 	// Whatever is wrong, a poststop does not fail.
 	if err := s.Hook(t.Context(), []byte(`{"id":5,"status":"stopped","annotations":{"secrets.oci/from":5}}`)); err != nil {
 		t.Errorf("a strange state: %v", err)
