@@ -72,8 +72,11 @@ func (k *Keeper) job(ctx context.Context, name string, asks bool, ask func(conte
 func (k *Keeper) answered(err error) {
 	const text = "Vault does not answer; leases are renewed and revoked when it does: "
 	if err != nil && errors.Is(err, fault.Unreachable) {
-		if k.pause == 0 {
+		switch {
+		case k.pause == 0:
 			k.Log("%s%v", text, err)
+		case lease.Now() < k.again:
+			return // it was asked at the same time as others that failed
 		}
 		k.pause = min(max(2*k.pause, shortest), longest)
 		k.again = lease.Now() + k.pause
@@ -155,13 +158,19 @@ func (k *Keeper) revoke(ctx context.Context, h *held) {
 
 // failed sees to it that something is tried again.
 func (k *Keeper) failed(h *held, what string, err error) {
-	h.pause = min(max(2*h.pause, shortest), longest)
+	most := longest
+	if !errors.Is(err, fault.Unreachable) {
+		most = refused
+	}
+	h.pause = min(max(2*h.pause, shortest), most)
 	now := lease.Now()
 	left := h.Expires() - now
 	h.due = now + min(h.pause, max(left/2, shortest)) // in time for a short one
 	if errors.Is(err, fault.Unreachable) {
+		k.failures[h.Path]++
 		return // which is told of all together
 	}
+	delete(k.failures, h.Path)
 	text := "leases are not " + what + ": " + err.Error()
 	for _, hint := range fault.Hints(err) {
 		text += "; hint: " + hint
@@ -178,6 +187,7 @@ func (k *Keeper) failed(h *held, what string, err error) {
 
 // right says that nothing is wrong with a lease any more.
 func (k *Keeper) right(h *held) {
+	delete(k.failures, h.Path)
 	text := h.wrong
 	h.wrong = ""
 	if text == "" {

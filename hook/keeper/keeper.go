@@ -39,6 +39,7 @@ type Keeper struct {
 	held     map[string]*held    // by the lease's id
 	sessions map[string]*session // by the records' name of them
 	troubles map[string]bool     // that were told
+	failures map[string]int      // without an answer in between, by the leases' path
 	done     chan func()         // what jobs have come to, to be done by the one that decides
 	jobs     int                 // under way
 	looked   time.Duration       // when the records were read, as a time of lease.Now
@@ -53,11 +54,12 @@ const (
 	jobTime  = 5 * time.Second  // for one
 	shortest = time.Second / 2  // pause after a failure, which doubles
 	longest  = 15 * time.Second // to this
+	refused  = 2 * time.Minute  // or to this, where it takes a person
 )
 
 // Run keeps leases until ctx is done. They stay as they are then.
 func (k *Keeper) Run(ctx context.Context) error {
-	k.held, k.sessions, k.troubles = map[string]*held{}, map[string]*session{}, map[string]bool{}
+	k.held, k.sessions, k.troubles, k.failures = map[string]*held{}, map[string]*session{}, map[string]bool{}, map[string]int{}
 	k.done = make(chan func(), parallel)
 	unlock, err := k.lock(ctx)
 	if err != nil || unlock == nil {

@@ -46,6 +46,7 @@ type server struct {
 	stays   map[string]int // by session
 	logins  time.Duration  // when they end; 0 for never
 	err     error          // for all that is asked
+	failing string         // what ids begin with that fail
 	asked   int
 }
 
@@ -62,6 +63,8 @@ func (c connection) Renew(_ context.Context, id string, asked time.Duration) (ti
 	switch ends, ok := c.ends[id]; {
 	case c.err != nil:
 		return 0, false, c.err
+	case c.failing != "" && strings.HasPrefix(id, c.failing):
+		return 0, false, fault.New(fault.Unreachable, "", "its database is gone")
 	case !ok || ends < now:
 		return 0, false, fmt.Errorf("%w: not found", lease.ErrLost)
 	}
@@ -440,6 +443,42 @@ func TestLoginEnds(t *testing.T) {
 			r.want("is told to stop", 2)
 			r.want("c-b: it has not stopped", 1)
 		})
+	}
+}
+
+// TestOneDatabaseIsGone has leases that fail, and one that would not.
+func TestOneDatabaseIsGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.failing = "bad-"
+	for i := range 300 {
+		r.lease(fmt.Sprint("bad-", i), os.Getpid(), 2*time.Minute, func(l *lease.Record) {
+			l.Issued -= 80 * time.Second
+			l.Path = "database/creds/other"
+		})
+	}
+	r.run(false)
+	r.eventually("most have failed", func() bool {
+		r.server.mu.Lock()
+		defer r.server.mu.Unlock()
+		return r.asked > 8
+	})
+	r.lease("good", os.Getpid(), time.Minute, func(l *lease.Record) { l.Issued -= 40 * time.Second })
+	r.eventually("the good one is renewed", func() bool { return r.renewals("good") > 0 })
+}
+
+// TestPauses has what is tried again in vain: soon where time may mend it, and not
+// so often where it takes a person.
+func TestPauses(t *testing.T) {
+	for class, most := range map[fault.Class]time.Duration{fault.Unreachable: longest, fault.Refused: refused} {
+		k := &Keeper{troubles: map[string]bool{}, failures: map[string]int{}, Log: func(string, ...any) {}}
+		h := &held{Record: lease.Record{Issued: lease.Now(), TTL: time.Hour}}
+		for range 12 {
+			k.failed(h, "revoked", fault.New(class, "", "no"))
+		}
+		if wait := h.due - lease.Now(); wait > most || wait < most-time.Second {
+			t.Errorf("%v: it waits %v", class, wait)
+		}
 	}
 }
 

@@ -3,8 +3,11 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
@@ -79,7 +82,7 @@ func (h *held) plan() {
 func (k *Keeper) step(ctx context.Context, now time.Duration) (wake time.Duration) {
 	live := map[string]bool{}
 	next := now + poll
-	for _, h := range k.held {
+	for _, h := range k.inTurn() {
 		if !h.gone && h.Gone() {
 			h.gone, h.due, h.pause = true, now+headStart, 0
 		}
@@ -104,6 +107,15 @@ func (k *Keeper) step(ctx context.Context, now time.Duration) (wake time.Duratio
 	}
 	k.stay(ctx, now, live)
 	return max(next-now, poll/100)
+}
+
+// inTurn gives the leases in the order in which they are seen to: first those of
+// paths that did not fail. A database that is down looks like a server that is, and
+// must not have the leases of others wait behind its own.
+func (k *Keeper) inTurn() []*held {
+	return slices.SortedFunc(maps.Values(k.held), func(a, b *held) int {
+		return cmp.Or(cmp.Compare(k.failures[a.Path], k.failures[b.Path]), cmp.Compare(a.pause, b.pause), cmp.Compare(a.due, b.due))
+	})
 }
 
 // free reports whether one more may ask a server: while none answers, one does
