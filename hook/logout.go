@@ -27,6 +27,7 @@ func logoutCommand() *cli.Command {
 		Name: "logout", Usage: "revoke the Vault tokens that are kept for containers to come",
 		Description: "The next start of a container logs in anew. Those that run keep what they have;\n" +
 			"but leases end with their token, so it refuses while containers have some.\n" +
+			"Unwrapped secret ids stay, as they cannot be had again; uninstall removes them.\n" +
 			"Examples:\n   oci-secrets logout\n   oci-secrets logout --force      # leases of running containers end, too",
 		OnUsageError: usageError, HideHelpCommand: true,
 		Flags: []cli.Flag{configFlag(), &cli.BoolFlag{Name: "force", Usage: "also while containers have leases, which end then"}},
@@ -80,8 +81,8 @@ func did(f vault.Farewell) (lines []string) {
 		{f.Revoked, "revoked 1 token", "revoked %d tokens"},
 		{f.Ended, "removed 1 token that had ended", "removed %d tokens that had ended"},
 		{f.Forgotten, "removed 1 token, which ends by itself", "removed %d tokens, which end by themselves"},
-		{f.SecretIDs, "removed 1 secret id; the next login takes a new wrapping token", "removed %d secret ids; the next logins take new wrapping tokens"},
 		{f.Notes, "removed what was remembered of mounts and refusals", "removed what was remembered of mounts and refusals"},
+		{f.SecretIDs, "kept 1 unwrapped secret id, which cannot be had again", "kept %d unwrapped secret ids, which cannot be had again"},
 	} {
 		switch {
 		case l.n == 1 || l.n > 1 && l.one == l.many:
@@ -102,8 +103,12 @@ func forget(c *cli.Context, stateDir string) error {
 		return nil //nolint:nilerr // it is not ours, and so stays as it is
 	case needed:
 		_, err = fmt.Fprintf(c.App.Writer, "note: logins to Vault are kept in %s; oci-secrets logout ends them\n", stateDir)
+		return err
 	case f.Forgotten > 0:
 		_, err = fmt.Fprintln(c.App.Writer, "note: removed Vault tokens without revoking them, as oci-secrets logout would have; they end by themselves")
+	}
+	if f.SecretIDs > 0 && err == nil {
+		_, err = fmt.Fprintln(c.App.Writer, "note: removed unwrapped secret ids; put a new wrapping token into wrapped_secret_id_file before the next start")
 	}
 	return err
 }

@@ -123,10 +123,20 @@ func TestLogout(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Unwrapped secret ids are logins, too.
+	// An unwrapped secret id cannot be had again, nor one that is being unwrapped.
 	s.starts(t)
-	rig.WriteFile(t, filepath.Join(s.state, "vault/x.secret-id"), "id", 0o600)
-	s.logout(t, 0, "revoked 1 token\nremoved 1 secret id; the next login takes a new wrapping token\nremoved what was remembered of mounts and refusals")
+	unwrapped := []string{filepath.Join(s.state, "vault/x.secret-id"), filepath.Join(s.state, "vault/y.secret-id.new")}
+	for _, file := range unwrapped {
+		rig.WriteFile(t, file, "id", 0o600)
+	}
+	const stays = "kept 1 unwrapped secret id, which cannot be had again"
+	s.logout(t, 0, said+"\n"+stays)
+	s.logout(t, 0, stays)
+	for _, file := range unwrapped {
+		if err := os.Remove(file); err != nil {
+			t.Error(err)
+		}
+	}
 
 	// The settings have changed since.
 	s.starts(t)
@@ -192,24 +202,20 @@ func TestUninstallForgets(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(s.state, "leases/a"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for _, needed := range []string{"vault/x.secret-id", "leases/a/b"} {
-		file := filepath.Join(s.state, needed)
-		rig.WriteFile(t, file, "{}", 0o600)
-		if out := uninstall(); out != "note: logins to Vault are kept in "+s.state+"; oci-secrets logout ends them\n" {
-			t.Errorf("%s: %q", needed, out)
-		}
-		if ops := s.tokens(t, func() { s.starts(t) }); ops != "" {
-			t.Errorf("%s: the token is gone: %q", needed, ops)
-		}
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
+	rig.WriteFile(t, filepath.Join(s.state, "vault/x.secret-id"), "id", 0o600)
+	rig.WriteFile(t, filepath.Join(s.state, "leases/a/b"), "{}", 0o600)
+	if out := uninstall(); out != "note: logins to Vault are kept in "+s.state+"; oci-secrets logout ends them\n" {
+		t.Errorf("%q", out)
+	}
+	if ops := s.tokens(t, func() { s.starts(t) }); ops != "" {
+		t.Errorf("the token is gone: %q", ops)
 	}
 	if err := os.RemoveAll(filepath.Join(s.state, "leases")); err != nil {
 		t.Fatal(err)
 	}
 	if ops := s.tokens(t, func() {
-		if out := uninstall(); !strings.HasPrefix(out, "note: removed Vault tokens without revoking them") {
+		out := uninstall()
+		if !strings.HasPrefix(out, "note: removed Vault tokens without revoking them") || !strings.Contains(out, "\nnote: removed unwrapped secret ids") {
 			t.Errorf("%q", out)
 		}
 	}); ops != "" {

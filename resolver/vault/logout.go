@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,17 +28,19 @@ type Farewell struct {
 	Revoked   int // tokens
 	Ended     int // tokens that the server did not know any more, or that had run out
 	Forgotten int // tokens that end by themselves: batch tokens, and all of Forget's
-	SecretIDs int
+	SecretIDs int // that were unwrapped: kept by Logout, removed by Forget
 	Notes     int // refusals, mounts
 }
 
 // None reports whether there was nothing to do.
 func (f Farewell) None() bool { return f == Farewell{} }
 
-// Logout ends every login that is kept in the state directory, and removes all
-// that package vault keeps there. Each token is revoked at the servers that it
-// was got from, whatever the settings say now. What could not be revoked is
-// removed as well, and the error says so.
+// Logout ends every login that is kept in the state directory, and removes what
+// package vault keeps there, but for secret ids that were unwrapped: they cannot
+// be had again, and the next start would report that somebody else has them.
+// Each token is revoked at the servers that it was got from, whatever the
+// settings say now. What could not be revoked is removed as well, and the error
+// says so.
 func Logout(ctx context.Context, stateDir string) (Farewell, error) {
 	var f Farewell
 	h, err := existing(stateDir)
@@ -68,30 +69,34 @@ func Logout(ctx context.Context, stateDir string) (Farewell, error) {
 		})
 	}
 	all.Wait()
-	f.add(h.clear())
+	f.add(h.clear(isSecretID))
 	return f, errs.Err()
 }
 
-// Forget removes all that package vault keeps in the state directory, without
-// asking anybody; the tokens end by themselves. It removes nothing, and says so,
-// where that may still be needed: while there are leases, which would be lost with
-// their tokens, and secret ids that were unwrapped, which nobody can get again.
+// Forget removes all that package vault keeps in the state directory, secret ids
+// too, without asking anybody; the tokens end by themselves. It removes nothing,
+// and says so, while there are leases, which would be lost with their tokens.
 func Forget(stateDir string) (f Farewell, needed bool, err error) {
 	h, err := existing(stateDir)
 	if h == nil || err != nil {
 		return f, false, err
 	}
 	defer func() { _ = h.root.Close() }() // removals are seen at once
-	names := h.names()
-	isSecretID := func(name string) bool { return strings.HasSuffix(name, secretIDSuffix) }
-	if h.leased() || slices.ContainsFunc(names, isSecretID) {
+	if h.leased() {
 		return f, true, nil
 	}
-	f = h.clear()
+	names := h.names()
+	f = h.clear(func(string) bool { return false })
 	for _, name := range names {
 		h.remove(name) // the locks
 	}
 	return f, false, nil
+}
+
+// isSecretID reports whether a file is one of a secret id that was unwrapped, or
+// is just being.
+func isSecretID(name string) bool {
+	return strings.HasSuffix(name, secretIDSuffix) || strings.HasSuffix(name, secretIDSuffix+".new")
 }
 
 // existing opens the folder if it is there.
@@ -154,8 +159,8 @@ func (h *host) end(ctx context.Context, stateDir, name string) (f Farewell, err 
 	return f, s.fault(fault.Refused, "", "revoke the token: %s; it is removed here, and %s", a.seen(), ends)
 }
 
-// clear removes all but the locks, which somebody may hold.
-func (h *host) clear() (f Farewell) {
+// clear removes all but the locks, which somebody may hold, and what is to stay.
+func (h *host) clear(stays func(name string) bool) (f Farewell) {
 	for _, name := range h.names() {
 		switch {
 		case strings.HasSuffix(name, lockSuffix):
@@ -164,10 +169,12 @@ func (h *host) clear() (f Farewell) {
 			f.Forgotten++
 		case strings.HasSuffix(name, secretIDSuffix):
 			f.SecretIDs++
-		default:
+		case !stays(name):
 			f.Notes++
 		}
-		h.remove(name)
+		if !stays(name) {
+			h.remove(name)
+		}
 	}
 	return f
 }
