@@ -25,7 +25,10 @@ func FromEnvironment(c Config) Config {
 		{"VAULT_ADDR", func(v string) { c.Addresses = []string{v} }},
 		{"VAULT_NAMESPACE", func(v string) { c.Namespace = v }},
 		{"VAULT_CACERT", func(v string) { c.CACert = v }},
-		{"VAULT_TOKEN", func(v string) { c.Auth = Auth{Method: "token", Token: resolver.NewValue(v)} }},
+		{"VAULT_TOKEN", func(v string) {
+			// Who a container is decides where its secrets are, whoever reads them.
+			c.Auth = Auth{Method: "token", Token: resolver.NewValue(v), WorkloadToken: c.Auth.WorkloadToken, Kubelet: c.Auth.Kubelet}
+		}},
 	} {
 		if value := os.Getenv(v.name); value != "" {
 			v.set(value)

@@ -18,7 +18,7 @@ func TestFromEnvironment(t *testing.T) {
 	trap := listen(t)
 	c := vault.Config{
 		Addresses: []string{trap}, CACert: "/nowhere/ca.pem", Prefix: "containers", Namespace: "team-b",
-		Auth: vault.Auth{Method: "approle", RoleID: "r"},
+		Auth: vault.Auth{Method: "approle", RoleID: "r", WorkloadToken: "/token", Kubelet: "/kubelet"},
 	}
 	for name, value := range map[string]string{
 		"VAULT_ADDR": server.Address, "VAULT_CACERT": server.CAFile, "VAULT_TOKEN": server.RootToken, "VAULT_NAMESPACE": "team-a",
@@ -30,6 +30,10 @@ func TestFromEnvironment(t *testing.T) {
 	people := vault.FromEnvironment(c)
 	if diff := cmp.Diff([]string{"VAULT_ADDR", "VAULT_NAMESPACE", "VAULT_CACERT", "VAULT_TOKEN"}, people.Variables()); diff != "" {
 		t.Error(diff)
+	}
+	// Who a container is, is found in the same way.
+	if a := people.Auth; a.WorkloadToken != "/token" || a.Kubelet != "/kubelet" || a.RoleID != "" {
+		t.Errorf("%+v", a)
 	}
 	const ignored = "VAULT_SKIP_VERIFY is ignored: a certificate is always verified"
 	if diff := cmp.Diff([]string{ignored}, people.Notes()); diff != "" {
@@ -56,7 +60,7 @@ func TestFromEnvironment(t *testing.T) {
 		t.Setenv(name, "")
 	}
 	none := vault.FromEnvironment(c)
-	if len(none.Variables()) > 0 || len(none.Notes()) > 0 || none.Auth != (vault.Auth{Method: "approle", RoleID: "r"}) || none.Auth.Token != (resolver.Value{}) {
+	if len(none.Variables()) > 0 || len(none.Notes()) > 0 || none.Auth != c.Auth || none.Auth.Token != (resolver.Value{}) {
 		t.Error("empty variables changed something")
 	}
 	t.Setenv("VAULT_TOKEN", server.RootToken)
