@@ -58,18 +58,22 @@ func Make(dir string) (*os.Root, error) {
 // mount sees to it that dir is a mount point of a file system in memory. Of
 // several processes that find none, one mounts it and the others wait.
 func mount(dir string) error {
-	below, err := os.Open(filepath.Dir(dir))
+	if is, err := isMount(dir); is || err != nil {
+		return err
+	}
+	// The directory above may be anybody's to open, and so to lock.
+	below, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = below.Close() }() // only locked
-	if is, err := isMount(dir, below); is || err != nil {
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(below.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
 		return err
 	}
-	if err := unix.Flock(int(below.Fd()), unix.LOCK_EX); err != nil {
-		return err
-	}
-	if is, err := isMount(dir, below); is || err != nil {
+	if is, err := isMount(dir); is || err != nil {
 		return err
 	}
 	return Mount(dir)
@@ -113,12 +117,12 @@ func Mount(dir string) error {
 
 // isMount reports whether dir is on another file system than the directory
 // above it.
-func isMount(dir string, above *os.File) (bool, error) {
+func isMount(dir string) (bool, error) {
 	var d, a unix.Stat_t
 	if err := unix.Stat(dir, &d); err != nil {
 		return false, err
 	}
-	if err := unix.Fstat(int(above.Fd()), &a); err != nil {
+	if err := unix.Stat(filepath.Dir(dir), &a); err != nil {
 		return false, err
 	}
 	return d.Dev != a.Dev, nil

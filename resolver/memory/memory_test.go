@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,5 +65,71 @@ func TestMake(t *testing.T) {
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it is still there: %v", err)
+	}
+}
+
+// TestMakeWaitsForNobody has a user lock the directory above, which all may open.
+func TestMakeWaitsForNobody(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounts: run it as root")
+	}
+	above, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = above.Close() }() // and unlocked
+	if err := unix.Flock(int(above.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(above.Name(), "state")
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	made := make(chan error, 1)
+	go func() {
+		root, err := Make(dir)
+		if err == nil {
+			err = root.Close()
+		}
+		made <- err
+	}()
+	select {
+	case err := <-made:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("it waits for somebody else's lock")
+		_ = unix.Flock(int(above.Fd()), unix.LOCK_UN)
+		<-made
+	}
+}
+
+// TestMakeAtOnce has many make it, and one mount it.
+func TestMakeAtOnce(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounts: run it as root")
+	}
+	dir := filepath.Join(t.TempDir(), "state")
+	t.Cleanup(func() {
+		for unix.Unmount(dir, unix.MNT_DETACH) == nil {
+		}
+	})
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			root, err := Make(dir)
+			if err == nil {
+				err = root.Close()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		t.Error(err)
+	}
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err == nil {
+		t.Error("it was mounted more than once")
 	}
 }
