@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -113,6 +114,7 @@ func TestSweep(t *testing.T) {
 	}
 	unlock := h.tryLock(c) // somebody logs in
 	defer unlock()
+	h.tryLock(d)() // of a login that was refused
 	h.refuse(a, fault.New(fault.Refused, "", "no"))
 	if err := h.store(d+refusedSuffix, refusal{Class: 12, Text: "x", At: now() - remember}); err != nil {
 		t.Fatal(err)
@@ -129,5 +131,102 @@ func TestSweep(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("left: %q\nwant: %q", got, want)
+	}
+}
+
+// TestSweepOfTokensWithoutUse has tokens that would last for weeks, and that no
+// start asks for any more. Those that have leases stay.
+func TestSweepOfTokensWithoutUse(t *testing.T) {
+	h := testHost(t)
+	ctx := resolver.WithRecord(context.Background(), &resolver.Record{})
+	workload := tokenHome{Workload: true}
+	for name, tt := range map[string]struct {
+		obtained, replaced time.Duration // ago; 0 for never
+		at                 tokenHome
+		leased, stays      bool
+	}{
+		"of the host":               {24 * time.Hour, 0, tokenHome{}, false, true},
+		"of a workload":             {time.Minute, 0, workload, false, true},
+		"of a workload, old":        {2 * time.Hour, 0, workload, false, false},
+		"of a workload, old, lease": {2 * time.Hour, 0, workload, true, true},
+		"replaced just now":         {24 * time.Hour, time.Minute, tokenHome{}, false, true},
+		"replaced":                  {24 * time.Hour, 10 * time.Minute, tokenHome{}, false, false},
+		"replaced, lease":           {24 * time.Hour, 10 * time.Minute, tokenHome{}, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := &kept{token: resolver.NewValue("hvs.x"), ttl: 768 * time.Hour, obtained: now() - tt.obtained}
+			if k.expires = now() + k.ttl; tt.replaced > 0 {
+				k.replaced = now() - tt.replaced
+			}
+			key := digest(name)
+			file := key
+			if tt.replaced > 0 {
+				file += "." + k.id()
+			}
+			if err := h.keep(file, k, tt.at); err != nil {
+				t.Fatal(err)
+			}
+			if tt.leased {
+				if err := lease.Put(h.root.Name(), lease.Record{Container: name, ID: name, Session: key + "." + k.id()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.sweep(ctx)
+			if got := slices.Contains(h.names(), file); got != tt.stays {
+				t.Errorf("it is there: %t", got)
+			}
+		})
+	}
+}
+
+// A token that takes the place of one that is over stays.
+func TestSweepWhileSomebodyLogsIn(t *testing.T) {
+	h := testHost(t)
+	ctx := resolver.WithRecord(context.Background(), &resolver.Record{})
+	key := strings.Repeat("a", 64)
+	fresh := func() {
+		k := &kept{token: resolver.NewValue("hvs.y"), ttl: time.Hour, obtained: now(), expires: now() + time.Hour}
+		if err := h.keep(key, k, tokenHome{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := &kept{token: resolver.NewValue("hvs.x"), ttl: time.Hour, obtained: 1, expires: now() + time.Hour, replaced: 1}
+	if err := h.keep(key, k, tokenHome{}); err != nil {
+		t.Fatal(err)
+	}
+	h.sweepToken(ctx, key, func() func(string) bool {
+		fresh()
+		return func(string) bool { return false }
+	})
+	if k, _ := h.token(ctx, key); k == nil || k.token.Reveal() != "hvs.y" {
+		t.Error("the new token is gone")
+	}
+}
+
+// TestTidy has one sweep in a while, however many start.
+func TestTidy(t *testing.T) {
+	h := testHost(t)
+	ctx := resolver.WithRecord(context.Background(), &resolver.Record{})
+	old := func() string {
+		t.Helper()
+		if err := h.store("a"+refusedSuffix, refusal{Class: 12, Text: "x", At: now() - remember}); err != nil {
+			t.Fatal(err)
+		}
+		return "a" + refusedSuffix
+	}
+	for _, tt := range []struct {
+		ago   time.Duration
+		stays bool
+	}{{0, false}, {sweepEvery / 2, true}, {sweepEvery, false}} {
+		if tt.ago > 0 {
+			if err := h.store(sweptName, sweptRecord{now() - tt.ago}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		name := old()
+		h.tidy(ctx)
+		if got := slices.Contains(h.names(), name); got != tt.stays {
+			t.Errorf("%s ago: it is there: %t", tt.ago, got)
+		}
 	}
 }

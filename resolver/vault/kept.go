@@ -20,7 +20,8 @@ type kept struct {
 	renewable bool
 	obtained  time.Duration // since boot, as is expires
 	expires   time.Duration
-	own       bool // from a login of this very Source, or given to it
+	replaced  time.Duration // by another; 0 where it was not
+	own       bool          // from a login of this very Source, or given to it
 }
 
 // tokenRecord is a kept token in its file. What it was got with stands beside
@@ -31,6 +32,7 @@ type tokenRecord struct {
 	Renewable bool
 	Obtained  time.Duration
 	Expires   time.Duration
+	Replaced  time.Duration `json:",omitempty"`
 	At        tokenHome
 }
 
@@ -42,10 +44,11 @@ type tokenHome struct {
 	Namespace  string
 	ClientCert string
 	ClientKey  string
+	Workload   bool // the token is a container's own
 }
 
 func (r *tokenRecord) valid() bool {
-	return r.Token != "" && isToken(r.Token) && r.TTL >= 0 && r.Obtained > 0 && (r.TTL == 0) == (r.Expires == 0)
+	return r.Token != "" && isToken(r.Token) && r.TTL >= 0 && r.Obtained != 0 && (r.TTL == 0) == (r.Expires == 0)
 }
 
 func newKept(g grant, asked time.Duration) *kept {
@@ -84,7 +87,7 @@ func (a Auth) given() bool { return a.Method == "token" || a.Method == "token_fi
 
 // home is where a token of these settings is good.
 func (c Config) home() tokenHome {
-	h := tokenHome{Method: c.Auth.Method, Addresses: c.Addresses, CACert: c.CACert, Namespace: c.Namespace}
+	h := tokenHome{Method: c.Auth.Method, Addresses: c.Addresses, CACert: c.CACert, Namespace: c.Namespace, Workload: c.Auth.AsWorkload}
 	if h.Method == "cert" {
 		h.ClientCert, h.ClientKey = c.Auth.ClientCert, c.Auth.ClientKey
 	}
@@ -141,10 +144,10 @@ func (h *host) token(ctx context.Context, name string) (*kept, tokenHome) {
 	if !h.load(ctx, name, &r) {
 		return nil, tokenHome{}
 	}
-	return &kept{token: resolver.NewValue(r.Token), ttl: r.TTL, renewable: r.Renewable, obtained: r.Obtained, expires: r.Expires}, r.At
+	return &kept{token: resolver.NewValue(r.Token), ttl: r.TTL, renewable: r.Renewable, obtained: r.Obtained, expires: r.Expires, replaced: r.Replaced}, r.At
 }
 
 // keep writes a token into its file.
 func (h *host) keep(name string, k *kept, at tokenHome) error {
-	return h.store(name, tokenRecord{k.token.Reveal(), k.ttl, k.renewable, k.obtained, k.expires, at})
+	return h.store(name, tokenRecord{k.token.Reveal(), k.ttl, k.renewable, k.obtained, k.expires, k.replaced, at})
 }

@@ -4,12 +4,8 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"regexp"
-	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
@@ -64,40 +60,6 @@ func (s *Source) sessionToken(ctx context.Context) (*kept, error) {
 	// who can log in anew would use it to its end.
 	longer, _, err := s.renew(ctx, h, name, k)
 	return longer, err
-}
-
-// sweep removes what has run out.
-func (h *host) sweep(ctx context.Context) {
-	for _, name := range h.names() {
-		switch {
-		case strings.HasSuffix(name, refusedSuffix):
-			var r refusal
-			if h.load(ctx, name, &r) && !r.holds() {
-				h.remove(name)
-			}
-		case tokenName.MatchString(name):
-			if k, _ := h.token(ctx, name); k == nil || k.ttl == 0 || k.left() > 0 {
-				continue
-			}
-			// Who waits for a lock that is removed finds that out.
-			if key, _, leased := strings.Cut(name, "."); leased {
-				h.remove(name)
-			} else if unlock := h.tryLock(key); unlock != nil {
-				h.remove(name)
-				h.remove(name + lockSuffix)
-				unlock()
-			}
-		case abandoned(name):
-			h.remove(name)
-		}
-	}
-}
-
-// abandoned reports whether a file is one that a process was writing (package
-// memory) when it was killed.
-func abandoned(name string) bool {
-	pid, err := strconv.Atoi(name[strings.LastIndexByte(name, '.')+1:])
-	return err == nil && pid > 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
 // Session names the token of this Source for [Config].Session; "" before a

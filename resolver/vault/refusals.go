@@ -101,6 +101,7 @@ func (s *Source) settle(ctx context.Context, err error, final bool, at ...string
 		h.remove(s.refusalOf(key, at...) + refusedSuffix)
 	case denied(err) && final:
 		h.refuse(s.refusalOf(key, at...), err)
+		h.tidy(ctx)
 	}
 }
 

@@ -36,7 +36,8 @@ func (s *Source) token(ctx context.Context, refused *kept, dead bool) (*kept, er
 		return nil, err
 	}
 	look := func() (*kept, error) {
-		if k, _ := h.token(ctx, key); k != nil && s.serves(k) && (refused == nil || k.id() != refused.id()) {
+		k, at := h.token(ctx, key)
+		if k != nil && s.serves(k) && (!at.Workload || now()-k.obtained < workloadLasts) && (refused == nil || k.id() != refused.id()) {
 			return k, nil
 		}
 		return nil, s.remembered(ctx, h, key)
@@ -100,6 +101,7 @@ func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (
 	if err != nil {
 		if lasts(ctx, err, now()-asked) {
 			h.refuse(key, err)
+			h.tidy(ctx)
 		}
 		return nil, err
 	}
@@ -107,6 +109,7 @@ func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (
 	// some, or a start is about to make one, that token has to be found.
 	mayLease := h.leased() || len(s.config.Dynamic) > 0
 	if old, at := h.token(ctx, key); old != nil && !dead && old.ttl > 0 && old.left() > 0 && mayLease {
+		old.replaced = now()
 		if err := h.keep(key+"."+old.id(), old, at); err != nil {
 			resolver.RecordOf(ctx).Note("the token of earlier leases could not be kept: %s", clean(err.Error()))
 		}
@@ -115,7 +118,7 @@ func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (
 		resolver.RecordOf(ctx).Note("the login is not shared with other containers: %s", clean(err.Error()))
 	}
 	h.remove(key + refusedSuffix)
-	h.sweep(ctx)
+	h.tidy(ctx)
 	return k, nil
 }
 
