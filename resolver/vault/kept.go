@@ -21,6 +21,7 @@ type kept struct {
 	obtained  time.Duration // since boot, as is expires
 	expires   time.Duration
 	replaced  time.Duration // by another; 0 where it was not
+	uses      int           // how many requests it is good for; 0 for any number
 	own       bool          // from a login of this very Source, or given to it
 }
 
@@ -52,7 +53,7 @@ func (r *tokenRecord) valid() bool {
 }
 
 func newKept(g grant, asked time.Duration) *kept {
-	k := &kept{token: g.token, ttl: g.ttl, renewable: g.renewable && g.ttl > 0, obtained: asked, own: true}
+	k := &kept{token: g.token, ttl: g.ttl, renewable: g.renewable && g.ttl > 0, obtained: asked, uses: g.uses, own: true}
 	if g.ttl > 0 {
 		k.expires = asked + g.ttl
 	}

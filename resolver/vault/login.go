@@ -41,6 +41,7 @@ type grant struct {
 	token     resolver.Value
 	ttl       time.Duration // 0 for a token that does not end, or of which it is not known
 	renewable bool
+	uses      int // how many requests it is good for; 0 for any number
 }
 
 // check refuses what the method of the settings cannot work with, and what it
@@ -190,12 +191,13 @@ func (s *Source) authenticate(ctx context.Context, name string, fields map[strin
 			ClientToken   string `json:"client_token"`
 			LeaseDuration int    `json:"lease_duration"` // seconds
 			Renewable     bool
+			NumUses       int `json:"num_uses"`
 		}
 	}
 	if err := json.Unmarshal(a.body, &got); err != nil || got.Auth.ClientToken == "" {
 		return grant{}, s.fault(fault.Refused, "", "%s login at %s gave no token", name, at)
 	}
 	return grant{
-		token: resolver.NewValue(got.Auth.ClientToken), ttl: time.Duration(got.Auth.LeaseDuration) * time.Second, renewable: got.Auth.Renewable,
+		token: resolver.NewValue(got.Auth.ClientToken), ttl: time.Duration(got.Auth.LeaseDuration) * time.Second, renewable: got.Auth.Renewable, uses: got.Auth.NumUses,
 	}, nil
 }

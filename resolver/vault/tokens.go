@@ -105,6 +105,12 @@ func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (
 		}
 		return nil, err
 	}
+	if k.uses > 0 {
+		// The others would find it used up in the middle of their starts.
+		resolver.RecordOf(ctx).Note("the login is not shared with other containers: its token works %d times; set token_num_uses of the role to 0", k.uses)
+		h.remove(key + refusedSuffix)
+		return k, nil
+	}
 	// Leases end with the token that they were made with: as long as there are
 	// some, or a start is about to make one, that token has to be found.
 	mayLease := h.leased() || len(s.config.Dynamic) > 0
