@@ -18,7 +18,7 @@ import (
 
 // facts is what a Source found out of its container.
 type facts struct {
-	prefix   func() error // expands the prefix, once
+	prefix   func() (string, error) // expands the prefix, once
 	once     sync.Once
 	workload func() (*workload, error) // finds it, once
 	found    sync.Once
@@ -96,15 +96,12 @@ func (c Config) unverified(name string) error {
 // tries with it what a container would get gives nothing to anybody.
 func (c Config) personal() bool { return slices.Contains(c.variables, "VAULT_TOKEN") }
 
-// expandPrefix puts facts in the place of placeholders, once: before that the
-// prefix is used for nothing.
-func (s *Source) expandPrefix() error {
+// prefix is that of the settings with facts in the place of placeholders. The
+// settings themselves stay as they are: others read them at the same time.
+func (s *Source) prefix() (string, error) {
 	s.facts.once.Do(func() {
 		prefix, err := s.expanded(s.config.Prefix)
-		if err == nil {
-			s.config.Prefix = prefix
-		}
-		s.facts.prefix = func() error { return err }
+		s.facts.prefix = func() (string, error) { return prefix, err }
 	})
 	return s.facts.prefix()
 }

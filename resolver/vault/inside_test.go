@@ -6,9 +6,11 @@ import (
 	"encoding/base64"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -47,5 +49,36 @@ func TestOver(t *testing.T) {
 		if got := c.over(now); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
+	}
+}
+
+// TestPrefixIsExpandedOnTheSide has a secret that needs no prefix read at the
+// same time: nothing changes the settings, which it goes by. It takes -race to
+// see the worst of it.
+func TestPrefixIsExpandedOnTheSide(t *testing.T) {
+	s, err := New(Config{
+		Addresses: []string{"https://vault.example"}, Prefix: "hosts/{host}", Auth: Auth{Method: "approle", RoleID: "r"},
+	}, resolver.Container{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		if got, err := s.prefix(); err != nil || got != "hosts/"+host {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+	all.Go(func() {
+		if got := s.config.home(); got.Method != "approle" {
+			t.Errorf("%+v", got)
+		}
+	})
+	all.Wait()
+	if s.config.Prefix != "hosts/{host}" {
+		t.Errorf("the settings have the prefix %q now", s.config.Prefix)
 	}
 }

@@ -207,6 +207,7 @@ func (s *Source) policyHint(kv int, p string) string {
 	case 1:
 		return "a policy that allows it: " + rule(s.config.Mount, p)
 	}
-	return "a policy that allows it: " + rule(s.config.Mount, "data", s.config.Prefix, p) + " (KV v2) or " +
-		rule(s.config.Mount, s.config.Prefix, p) + " (KV v1)"
+	prefix, _ := s.prefix() // without it nothing was asked
+	return "a policy that allows it: " + rule(s.config.Mount, "data", prefix, p) + " (KV v2) or " +
+		rule(s.config.Mount, prefix, p) + " (KV v1)"
 }

@@ -178,10 +178,11 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 	if s.isDynamic(name) {
 		return s.getDynamic(ctx, name, version)
 	}
-	if err := s.expandPrefix(); err != nil {
+	prefix, err := s.prefix()
+	if err != nil {
 		return nil, err
 	}
-	at := path.Join(s.config.Prefix, name)
+	at := path.Join(prefix, name)
 	return s.orKept(ctx, at, version, func(ctx context.Context) (*resolver.Secret, error) { return s.lookUp(ctx, at, version) })
 }
 
