@@ -125,7 +125,7 @@ func (s *Source) lease(ctx context.Context, at, started string) (*resolver.Secre
 		return nil, err
 	}
 	err = s.refusal(at, a)
-	s.settle(ctx, err, o.last, at)
+	s.settle(ctx, err, o.final(isInvalid(a)), at)
 	if err != nil {
 		return nil, err
 	}

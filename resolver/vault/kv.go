@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -60,7 +61,7 @@ func (s *Source) fetch(ctx context.Context, o *opening, p string, version int) (
 		}
 	} else if version != 0 {
 		var err error = s.fault(fault.Missing, "", "%s has no version %d: the mount is KV v1, which has no versions", at, version)
-		if o.doubtful(http.StatusNotFound) {
+		if o.doubtful(http.StatusNotFound, false) {
 			err = doubted{err, http.StatusNotFound, false}
 		}
 		return nil, err
@@ -72,8 +73,8 @@ func (s *Source) fetch(ctx context.Context, o *opening, p string, version int) (
 		return nil, err
 	}
 	secret, err := s.understand(o, at, p, version, a)
-	if err != nil && o.doubtful(a.status) {
-		err = doubted{err, a.status, strings.Contains(a.messages(), "invalid token")}
+	if err != nil && o.doubtful(a.status, isInvalid(a)) {
+		err = doubted{err, a.status, isInvalid(a)}
 	}
 	return secret, err
 }
@@ -191,9 +192,12 @@ func strange(what string, a answer) *fault.Error {
 		"%s: the answer is not Vault's: HTTP %d, %s, %d bytes", what, a.status, a.media, len(a.body)).Because(fault.Malformed)
 }
 
+// errInvalidToken is a token that the server does not know.
+var errInvalidToken = errors.New("the token is not valid (HTTP 403)")
+
 func (s *Source) invalidToken(what string) *fault.Error {
-	return s.fault(fault.Refused, "get a new token; an expired or revoked one looks the same as a mistyped one",
-		"%s: the token is not valid (HTTP 403)", what).Because(fault.Denied)
+	return fault.New(fault.Refused, "get a new token; an expired or revoked one looks the same as a mistyped one",
+		"vault %s: %s: %w", s.servers.String(), what, errInvalidToken).Because(fault.Denied)
 }
 
 // policyHint is the policy that reading p below the mount takes.

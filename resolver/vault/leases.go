@@ -93,7 +93,7 @@ func (s *Source) insist(ctx context.Context, ask func(*opening) (answer, error))
 			return answer{}, nil, err
 		}
 		a, err := ask(o)
-		if err != nil || a.status != http.StatusForbidden || o.last {
+		if err != nil || a.status != http.StatusForbidden || o.final(isInvalid(a)) {
 			return a, o, err
 		}
 		s.doubt(o, a.status, isInvalid(a))

@@ -5,6 +5,7 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ func (s *Source) mounted(ctx context.Context, o *opening) (mount, error) {
 		return mount{}, err
 	}
 	kv, err := s.engine(ctx)
-	s.settle(ctx, err, o.last, at)
+	s.settle(ctx, err, o.final(errors.Is(err, errInvalidToken)), at)
 	if err != nil {
 		return mount{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -72,7 +73,18 @@ type opening struct {
 	login *step[*kept]
 	mount *step[mount]
 	last  bool // there is no other login to try
+	young bool // another login would give what this one did
 }
+
+// renewAfter is how old a token must be for a new one to be tried where the
+// policies of this one do not allow something: those of the role may have been
+// changed since. It bounds the logins of containers that ask again and again for
+// what they may not read.
+const renewAfter = 30 * time.Second
+
+// final reports whether no other login would give another answer than 403. A
+// token that the server does not know is dead, however young it is.
+func (o *opening) final(dead bool) bool { return o.last || o.young && !dead }
 
 // login logs in, or finds that somebody has.
 func (s *Source) login(ctx context.Context) (*opening, error) {
@@ -87,7 +99,11 @@ func (s *Source) login(ctx context.Context) (*opening, error) {
 	}
 	s.session.mu.Lock()
 	defer s.session.mu.Unlock()
-	return &opening{login: st, last: st.value.own || s.session.again || s.config.Session != ""}, nil
+	return &opening{
+		login: st,
+		last:  st.value.own || s.session.again || s.config.Session != "",
+		young: now()-st.value.obtained < renewAfter,
+	}, nil
 }
 
 func (s *Source) begin(ctx context.Context) (*kept, error) {
@@ -124,10 +140,11 @@ func (s *Source) open(ctx context.Context) (*opening, error) {
 		if err == nil {
 			return s.opened(o), nil
 		}
-		if !denied(err) || o.last || o.mount == nil {
+		dead := errors.Is(err, errInvalidToken)
+		if !denied(err) || o.final(dead) || o.mount == nil {
 			return nil, err
 		}
-		s.doubt(o, http.StatusForbidden, false)
+		s.doubt(o, http.StatusForbidden, dead)
 	}
 }
 
@@ -136,7 +153,7 @@ func (s *Source) opened(o *opening) *opening {
 	o.kv = o.mount.value.kv
 	s.session.mu.Lock()
 	defer s.session.mu.Unlock()
-	if last := s.session.opened; last == nil || *last != *o {
+	if last := s.session.opened; last == nil || last.login != o.login || last.mount != o.mount {
 		s.session.opened = o
 	}
 	return s.session.opened
@@ -145,11 +162,11 @@ func (s *Source) opened(o *opening) *opening {
 // doubtful reports whether an answer of that status may be due to what the host
 // remembered, and not to what was asked: another login, or another look at the
 // mount, could give another one.
-func (o *opening) doubtful(status int) bool {
+func (o *opening) doubtful(status int, dead bool) bool {
 	remembered := o.mount != nil && o.mount.value.remembered
 	switch status {
 	case http.StatusForbidden:
-		return remembered || !o.last
+		return remembered || !o.final(dead)
 	case http.StatusNotFound, http.StatusBadRequest:
 		return remembered
 	}
@@ -169,7 +186,7 @@ type doubted struct {
 func (s *Source) doubt(o *opening, status int, dead bool) {
 	s.session.mu.Lock()
 	defer s.session.mu.Unlock()
-	if status == http.StatusForbidden && !o.last && s.session.login == o.login {
+	if status == http.StatusForbidden && !o.final(dead) && s.session.login == o.login {
 		s.session.login, s.session.refused, s.session.dead, s.session.again = nil, o.login.value, dead, true
 	}
 	if m := o.mount; m != nil && s.session.mount == m && (m.err != nil || m.value.remembered) {
@@ -191,7 +208,7 @@ func (s *Source) lookUp(ctx context.Context, p string, version int) (*resolver.S
 			return nil, err
 		}
 		if before != nil && before.login == o.login && before.kv == o.kv {
-			s.settle(ctx, doubt.error, o.last, s.config.Mount, p)
+			s.settle(ctx, doubt.error, o.final(doubt.dead), s.config.Mount, p)
 			return nil, doubt.error
 		}
 		secret, err := s.read(ctx, o, p, version)
@@ -200,7 +217,7 @@ func (s *Source) lookUp(ctx context.Context, p string, version int) (*resolver.S
 			before = o
 			continue
 		}
-		s.settle(ctx, err, o.last, s.config.Mount, p)
+		s.settle(ctx, err, true, s.config.Mount, p)
 		if err == nil {
 			s.learn(ctx, o.kv)
 		}
