@@ -5,6 +5,7 @@ package vault
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -27,6 +28,24 @@ func (h *host) find(ctx context.Context, session string) (k *kept, name string) 
 		}
 	}
 	return nil, session
+}
+
+// atHome is c with the servers that the token of its session came from, where the
+// settings name others by now: those are not to see it, and cannot end its leases.
+func (c Config) atHome() Config {
+	h, err := existing(c.StateDir)
+	if h == nil || err != nil {
+		return c // as whoever asks for the token will find out
+	}
+	defer func() { _ = h.root.Close() }() // only read from
+	_, name := h.find(context.Background(), c.Session)
+	k, at := h.token(context.Background(), name)
+	if k == nil || slices.Equal(at.Addresses, c.Addresses) && at.Namespace == c.Namespace {
+		return c
+	}
+	c.Addresses, c.CACert, c.Namespace = at.Addresses, at.CACert, at.Namespace
+	c.Auth = Auth{Method: at.Method, ClientCert: at.ClientCert, ClientKey: at.ClientKey}
+	return c
 }
 
 // sessionToken gives the token of a session, and never logs in for another.

@@ -157,6 +157,12 @@ func TestSession(t *testing.T) {
 	endsIn(t, c.StateDir, 19*time.Minute)
 	wantCounts(t, "renewed", counted(t, func() { succeed(t, later, "shared/db") }), counts{renewals: 1, reads: 1})
 
+	// The settings may name another cluster by now, which is not to see the token.
+	elsewhere := later
+	elsewhere.Addresses, elsewhere.Namespace = []string{listen(t)}, "team-b"
+	wantCounts(t, "of another cluster", counted(t, func() { succeed(t, elsewhere, "shared/db") }), counts{reads: 1})
+	wantCounts(t, "and its mount", counted(t, func() { succeed(t, later, "shared/db") }), counts{reads: 1})
+
 	// A lease ends with its own token, so that one stays when another comes.
 	if err := os.MkdirAll(filepath.Join(c.StateDir, "leases/a"), 0o700); err != nil {
 		t.Fatal(err)

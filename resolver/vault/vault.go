@@ -104,8 +104,12 @@ type Source struct {
 }
 
 // New checks the settings and does nothing else: files are read and the server
-// is asked when the first secret is. The secrets are for c.
+// is asked when the first secret is. But where the token of a session is good,
+// is looked up. The secrets are for c.
 func New(config Config, c resolver.Container) (*Source, error) {
+	if sessionName.MatchString(config.Session) {
+		config = config.atHome()
+	}
 	addresses, err := checkAddresses(config.Addresses)
 	if err != nil {
 		return nil, err
