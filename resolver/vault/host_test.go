@@ -230,3 +230,21 @@ func TestTidy(t *testing.T) {
 		}
 	}
 }
+
+// A workload's token serves the starts of an hour.
+func TestServes(t *testing.T) {
+	for _, tt := range []struct {
+		age  time.Duration
+		at   tokenHome
+		want bool
+	}{
+		{time.Minute, tokenHome{Workload: true}, true},
+		{workloadLasts, tokenHome{Workload: true}, false},
+		{workloadLasts, tokenHome{}, true},
+	} {
+		k := &kept{token: resolver.NewValue("hvs.x"), obtained: now() - tt.age}
+		if got := (&Source{}).serves(k, tt.at); got != tt.want {
+			t.Errorf("%s, workload %t: %t", tt.age, tt.at.Workload, got)
+		}
+	}
+}

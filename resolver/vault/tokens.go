@@ -37,7 +37,7 @@ func (s *Source) token(ctx context.Context, refused *kept, dead bool) (*kept, er
 	}
 	look := func() (*kept, error) {
 		k, at := h.token(ctx, key)
-		if k != nil && s.serves(k) && (!at.Workload || now()-k.obtained < workloadLasts) && (refused == nil || k.id() != refused.id()) {
+		if k != nil && s.serves(k, at) && (refused == nil || k.id() != refused.id()) {
 			return k, nil
 		}
 		return nil, s.remembered(ctx, h, key)
@@ -76,13 +76,12 @@ func (s *Source) token(ctx context.Context, refused *kept, dead bool) (*kept, er
 	return s.logInFor(ctx, h, key, dead)
 }
 
-// serves reports whether a start may begin with a token. A lease ends with it, and
-// so where there are leases one that cannot be renewed has to have some time left.
-func (s *Source) serves(k *kept) bool {
-	if len(s.config.Dynamic) > 0 && k.ttl > 0 && (!k.renewable || k.batch()) && k.left() < k.ttl/2 {
-		return false
-	}
-	return k.usable()
+// serves reports whether a kept token is one to start with. What is leased ends
+// with it, so half of its time is to be left for that.
+func (s *Source) serves(k *kept, at tokenHome) bool {
+	renewed := k.renewable && !k.batch()
+	return k.usable() && (!at.Workload || now()-k.obtained < workloadLasts) &&
+		(len(s.config.Dynamic) == 0 || k.ttl == 0 || renewed || k.left() >= k.ttl/2)
 }
 
 func (s *Source) logInAlone(ctx context.Context) (*kept, error) {
