@@ -61,18 +61,26 @@ func mount(dir string) error {
 	if is, err := isMount(dir); is || err != nil {
 		return err
 	}
-	// The directory above may be anybody's to open, and so to lock.
-	below, err := os.Open(dir)
+	// The directory above may be anybody's to open, and so to lock, and the keeper
+	// of the leases holds a lock on dir.
+	below, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = below.Close() }() // only locked
+	defer func() { _ = below.Close() }() // the lock is all that was written
+	lock, err := below.OpenFile("mount.lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }() // only locked
 	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-		err = unix.Flock(int(below.Fd()), unix.LOCK_EX)
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
 	}
 	if err != nil {
 		return err
 	}
+	// Whoever locks another one sees the mount.
+	defer func() { _ = below.Remove("mount.lock") }() // another may have
 	if is, err := isMount(dir); is || err != nil {
 		return err
 	}

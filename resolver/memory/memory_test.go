@@ -68,7 +68,8 @@ func TestMake(t *testing.T) {
 	}
 }
 
-// TestMakeWaitsForNobody has a user lock the directory above, which all may open.
+// TestMakeWaitsForNobody has a user lock the directory above, which all may open,
+// and the keeper of leases the directory, which is there and not mounted yet.
 func TestMakeWaitsForNobody(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounts: run it as root")
@@ -82,6 +83,17 @@ func TestMakeWaitsForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(above.Name(), "state")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	keeper, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = keeper.Close() }() // and unlocked
+	if err := unix.Flock(int(keeper.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	made := make(chan error, 1)
 	go func() {
@@ -99,7 +111,10 @@ func TestMakeWaitsForNobody(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Error("it waits for somebody else's lock")
 		_ = unix.Flock(int(above.Fd()), unix.LOCK_UN)
-		<-made
+		_ = unix.Flock(int(keeper.Fd()), unix.LOCK_UN)
+		if err := <-made; err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -128,6 +143,9 @@ func TestMakeAtOnce(t *testing.T) {
 	all.Wait()
 	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left below the mount: %v, %v", left, err)
 	}
 	if err := unix.Unmount(dir, unix.MNT_DETACH); err == nil {
 		t.Error("it was mounted more than once")
