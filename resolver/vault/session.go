@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
-	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 // session is what a Source has of its login, and what it learnt of the mount.
@@ -30,41 +29,9 @@ type session struct {
 	ask     bool   // what the host remembers of the mount was doubted
 }
 
-// step is something that one goroutine does and the others wait for. Its fields
-// are set before done closes.
-type step[T any] struct {
-	done  chan struct{}
-	value T
-	err   error
-}
-
-// once does what at's step is for, or waits for who does. A refusal is final for
-// the Source, or every one of a hundred names would try a bad secret id again;
-// only an attempt that ended with its caller's own context is taken up anew.
-func once[T any](ctx context.Context, s *Source, at **step[T], do func() (T, error)) (*step[T], error) {
-	s.session.mu.Lock()
-	if st := *at; st != nil {
-		s.session.mu.Unlock()
-		select {
-		case <-st.done:
-			return st, st.err
-		case <-ctx.Done():
-			return nil, s.fault(fault.Unreachable, "", "gave up waiting for the login")
-		}
-	}
-	st := &step[T]{done: make(chan struct{})}
-	*at = st
-	s.session.mu.Unlock()
-	st.value, st.err = do()
-	if st.err != nil && ctx.Err() != nil {
-		s.session.mu.Lock()
-		if *at == st {
-			*at = nil
-		}
-		s.session.mu.Unlock()
-	}
-	close(st.done)
-	return st, st.err
+// slotOf is that of one of the session's steps.
+func slotOf[T any](s *session, at **step[T]) slot[T] {
+	return slot[T]{mu: &s.mu, get: func() *step[T] { return *at }, put: func(st *step[T]) { *at = st }}
 }
 
 // opening is a Source that is logged in. Only [Source.open] asks for the mount.
@@ -88,11 +55,11 @@ func (o *opening) final(dead bool) bool { return o.last || o.young && !dead }
 
 // login logs in, or finds that somebody has.
 func (s *Source) login(ctx context.Context) (*opening, error) {
-	st, err := once(ctx, s, &s.session.login, func() (*kept, error) { return s.begin(ctx) })
+	st, err := once(ctx, slotOf(&s.session, &s.session.login), "the login", func() (*kept, error) { return s.begin(ctx) })
 	if err == nil && (st.value.due() || !st.value.usable()) {
 		// It is a while ago.
 		s.drop(st)
-		st, err = once(ctx, s, &s.session.login, func() (*kept, error) { return s.begin(ctx) })
+		st, err = once(ctx, slotOf(&s.session, &s.session.login), "the login", func() (*kept, error) { return s.begin(ctx) })
 	}
 	if err != nil {
 		return nil, err
@@ -136,7 +103,7 @@ func (s *Source) open(ctx context.Context) (*opening, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.mount, err = once(ctx, s, &s.session.mount, func() (mount, error) { return s.mounted(ctx, o) })
+		o.mount, err = once(ctx, slotOf(&s.session, &s.session.mount), "the look at the mount", func() (mount, error) { return s.mounted(ctx, o) })
 		if err == nil {
 			return s.opened(o), nil
 		}
