@@ -158,6 +158,13 @@ func TestReadDenied(t *testing.T) {
 	}
 	wantCounts(t, "young", counted(t, denied()), counts{mounts: 1, reads: 1})
 	aged(t, c.StateDir, 29*time.Second, 5*time.Second)
+	fresh := c
+	fresh.Fresh = true // somebody has changed the role, and waits
+	wantCounts(t, "young, and asked in person", counted(t, func() {
+		_, err := start(t, fresh, 30*time.Second, "theirs")
+		wantFault(t, err, fault.Refused, "policies do not allow")
+	}), counts{logins: 1, mounts: 1, reads: 2})
+	aged(t, c.StateDir, 29*time.Second, 5*time.Second)
 	wantCounts(t, "still young", counted(t, denied()), counts{mounts: 1, reads: 1})
 	aged(t, c.StateDir, 30*time.Second, 5*time.Second)
 	wantCounts(t, "first", counted(t, denied()), counts{logins: 1, mounts: 1, reads: 2})

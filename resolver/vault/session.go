@@ -69,7 +69,7 @@ func (s *Source) login(ctx context.Context) (*opening, error) {
 	return &opening{
 		login: st,
 		last:  st.value.own || s.session.again || s.config.Session != "",
-		young: now()-st.value.obtained < renewAfter,
+		young: !s.config.Fresh && now()-st.value.obtained < renewAfter,
 	}, nil
 }
 
