@@ -60,8 +60,8 @@ func (k *Keeper) job(ctx context.Context, name string, asks bool, ask func(conte
 			if err != nil || asks {
 				k.answered(err)
 			}
-			if s := k.sessions[name]; err != nil && s != nil && name == "" {
-				s.server = nil
+			if s := k.sessions[name]; err != nil && s != nil && s.server == server {
+				s.server = nil // certificates, say, may be others by then
 			}
 			settle(err)
 		}

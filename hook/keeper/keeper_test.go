@@ -121,8 +121,10 @@ type rig struct {
 	t    *testing.T
 	dir  string
 	stop func()
-	mu   sync.Mutex
-	log  []string
+	// first is what the first connection leads to; nil for the server.
+	first *server
+	mu    sync.Mutex
+	log   []string
 }
 
 func newRig(t *testing.T) *rig {
@@ -134,7 +136,13 @@ func newRig(t *testing.T) *rig {
 func (r *rig) keeper(stop bool) *Keeper {
 	return &Keeper{
 		Dir: r.dir, Stop: stop,
-		Open: func(session string) (lease.Server, error) { return connection{r.server, session}, nil },
+		Open: func(session string) (lease.Server, error) {
+			s := r.server
+			if r.first != nil {
+				s, r.first = r.first, nil
+			}
+			return connection{s, session}, nil
+		},
 		Log: func(format string, args ...any) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -501,6 +509,17 @@ func TestRefused(t *testing.T) {
 	})
 	r.eventually("it says so", func() bool { return r.lines("over: leases are not renewed") > 0 })
 	r.want("leases are not renewed: not you; hint: a policy", 2) // the second one says that it is over
+}
+
+// TestOpensAgain has something wrong that a server is opened with, such as a
+// certificate that has expired since.
+func TestOpensAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.first = &server{stays: map[string]int{}, err: fault.New(fault.Refused, "", "expired")}
+	r.lease("a", os.Getpid(), 8*time.Second, nil)
+	r.run(false)
+	r.eventually("it renews", func() bool { return r.renewals("a") > 0 })
 }
 
 func TestBrokenRecord(t *testing.T) {
