@@ -158,8 +158,8 @@ func (s *Settings) syntaxError(text []byte, err error) error {
 		at += fmt.Sprintf(", at %q", pe.LastKey)
 	}
 	why := "not valid TOML, or not the type that the key has"
-	if strings.HasSuffix(pe.LastKey, "deadline") {
-		why = `want a positive duration such as "10s"`
+	if strings.HasSuffix(pe.LastKey, "deadline") || strings.HasSuffix(pe.LastKey, "max_age") {
+		why = `want a positive duration such as "10s" or "24h"`
 	}
 	return s.errorf("", "%s: %s", at, why)
 }

@@ -176,6 +176,9 @@ func TestLoadRefuses(t *testing.T) {
 		"a slip in a table": {
 			"[vault]\naddress = \"https://x\"\n[vault.auth]\nrole_di = \"x\"", []string{`unknown key "vault.auth.role_di"`}, []string{`did you mean "vault.auth.role_id"?`},
 		},
+		"a key cut short": {
+			"[vault.auth]\nsecret_id = \"x\"", []string{`unknown key "vault.auth.secret_id"`}, []string{`did you mean "vault.auth.secret_id_file"?`},
+		},
 		"nothing near": {
 			"xyzzy = 1", []string{`unknown key "xyzzy"`}, []string{all},
 		},
@@ -185,10 +188,11 @@ func TestLoadRefuses(t *testing.T) {
 		"an unknown table": {
 			"[dicts]\npath = \"x\"", []string{`unknown key "dicts"`, `unknown key "dicts.path"`}, []string{all, `did you mean "dict.path"?`},
 		},
-		"a duration without unit":     {"deadline = \"10\"", []string{`line 1, at "deadline": want a positive duration such as "10s"`}, nil},
-		"a duration that is a number": {"\ndeadline = 10", []string{`line 2, at "deadline": want a positive duration such as "10s"`}, nil},
-		"a negative duration":         {"deadline = \"-1s\"", []string{`line 1, at "deadline": want a positive duration such as "10s"`}, nil},
-		"no duration":                 {"deadline = \"0s\"", []string{`line 1, at "deadline": want a positive duration such as "10s"`}, nil},
+		"a duration without unit":     {"deadline = \"10\"", []string{`line 1, at "deadline": want a positive duration such as "10s" or "24h"`}, nil},
+		"a duration that is a number": {"\ndeadline = 10", []string{`line 2, at "deadline": want a positive duration such as "10s" or "24h"`}, nil},
+		"a day":                       {"[vault.outage]\nmax_age = \"1d\"", []string{`line 2, at "vault.outage.max_age": want a positive duration such as "10s" or "24h"`}, nil},
+		"a negative duration":         {"deadline = \"-1s\"", []string{`line 1, at "deadline": want a positive duration such as "10s" or "24h"`}, nil},
+		"no duration":                 {"deadline = \"0s\"", []string{`line 1, at "deadline": want a positive duration such as "10s" or "24h"`}, nil},
 		"the wrong type":              {"chain = \"vault\"", []string{`"chain" must be an array of strings`}, nil},
 		"an array of the wrong type":  {"chain = [\"dict\", 1]", []string{`"chain" must be an array of strings`}, nil},
 		"no string":                   {"[vault]\nmount = 5", []string{`"vault.mount" must be a string`}, nil},

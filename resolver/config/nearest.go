@@ -16,6 +16,11 @@ import (
 // nearest is the hint for a key that is not known.
 func nearest(key toml.Key) string {
 	known := keys(reflect.TypeFor[Settings](), "")
+	for _, k := range known {
+		if strings.HasPrefix(k, key.String()+"_") { // secret_id for secret_id_file
+			return fmt.Sprintf("did you mean %q?", k)
+		}
+	}
 	if n := spec.Nearest(key.String(), known); n != "" {
 		return fmt.Sprintf("did you mean %q?", n)
 	}

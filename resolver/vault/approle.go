@@ -10,7 +10,7 @@ import (
 
 func checkAppRole(a Auth) error {
 	if (a.RoleID == "") == (a.RoleIDFile == "") {
-		return settings("vault: auth method approle needs one of role_id and role_id_file")
+		return fault.New(fault.Settings, `write role_id = "..." under [vault.auth]`, "vault: auth method approle needs one of role_id and role_id_file")
 	}
 	if a.SecretIDFile != "" && a.WrappedSecretIDFile != "" {
 		return fault.New(fault.Settings, "take one of them away", "vault: auth method approle takes secret_id_file or wrapped_secret_id_file, not both")

@@ -26,7 +26,7 @@ func (s *Source) cert(ctx context.Context) (grant, error) {
 		login["name"] = role
 	}
 	return s.authenticate(ctx, "certificate", login,
-		"check that a role of the auth method has the CA of client_cert, and allows the names in it; set role where several do")
+		"check that the method is mounted there (mount under [vault.auth]), and that a role of it has the CA of client_cert, and allows the names in it; set role where several do")
 }
 
 // clientCertificates are what is shown to a server at address that asks.

@@ -186,6 +186,7 @@ func TestNotLeased(t *testing.T) {
 		"it has ended":     {c, ended, "database/creds/web", 0, fault.Delivery, []string{"as long as process"}, false},
 		"version":          {c, running, "database/creds/web", 3, fault.Missing, []string{"no version 3"}, false},
 		"another's path":   {c, running, "database/credsx/web", 0, fault.Missing, []string{"secret/data/containers/database/credsx/web"}, false},
+		"not listed":       {c, running, "other/creds/web", 0, fault.Missing, []string{"secret/data/containers/other/creds/web", "list their path in dynamic"}, false},
 		"no policy":        {powerless, running, "database/creds/web", 0, fault.Refused, []string{`path "database/creds/web" { capabilities = ["read"] }`}, true},
 		"no such role":     {c, running, "database/creds/none", 0, fault.Refused, []string{"unknown role"}, true},
 		"no room":          {full, running, "database/creds/web", 0, fault.Delivery, []string{"it is given back"}, true},

@@ -215,6 +215,9 @@ func TestRetries(t *testing.T) {
 			start := time.Now()
 			_, err := get(t, source(t, c), time.Second, "db", 0)
 			wantFault(t, err, fault.Unreachable, "last seen: "+tt.last, c.Addresses[0], "secret/data/containers/db")
+			if hint := strings.Join(fault.Hints(err), "\n"); strings.Contains(hint, "wants TLS") != (name == "reset") {
+				t.Errorf("hint: %s", hint)
+			}
 			wantReason(t, err, map[string]fault.Reason{"429": fault.Throttled, "sealed": fault.Sealed}[name])
 			harmless(t, err, token)
 			if d := time.Since(start); d < 900*time.Millisecond || d > 2*time.Second {

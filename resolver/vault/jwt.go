@@ -60,7 +60,7 @@ func (s *Source) jwt(ctx context.Context) (grant, error) {
 	if err != nil {
 		return grant{}, fault.New(fault.Refused, "", "vault: %s is no JWT: %s", from, err).Because(fault.Denied)
 	}
-	hint := "check that the role is there and is bound to what the token says: issuer, audience, subject, and the namespace of a service account; Vault's own log may say more"
+	hint := "check that the method is mounted there (mount under [vault.auth]), that the role is there, and is bound to what the token says: issuer, audience, subject, and the namespace of a service account; Vault's own log may say more"
 	if over := c.over(time.Now()); over != "" {
 		hint = from + " " + over
 	}

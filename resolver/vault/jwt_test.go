@@ -74,7 +74,7 @@ func TestJWT(t *testing.T) {
 
 		"expired":         {from(s.JWT("shop", "web", "1", -time.Hour)), fault.Refused, []string{"JWT login at auth/jwt/login was refused", "token is expired", "this machine's clock and the server's"}},
 		"not yet valid":   {from(s.Sign(early)), fault.Refused, []string{"token not yet valid", "this machine's clock and the server's"}},
-		"wrong namespace": {from(s.JWT("bank", "web", "1", time.Minute)), fault.Refused, []string{"claim", "check that the role is there and is bound"}},
+		"wrong namespace": {from(s.JWT("bank", "web", "1", time.Minute)), fault.Refused, []string{"claim", "check that the method is mounted there", "that the role is there, and is bound"}},
 		"wrong audience":  {from(s.Sign(foreign)), fault.Refused, []string{"auth/jwt/login was refused"}},
 		"forged":          {from(vaulttest.NewSigner(t).JWT("shop", "web", "1", time.Minute)), fault.Refused, []string{"auth/jwt/login was refused"}},
 		"forged and old":  {from(vaulttest.NewSigner(t).JWT("shop", "web", "1", -time.Hour)), fault.Refused, []string{"has expired 1h0m", "this machine's clock"}},

@@ -180,7 +180,11 @@ func (s *Source) missing(at string, version int, a answer) error {
 	if version != 0 {
 		return s.fault(fault.Missing, "", "nothing at %s in version %d", at, version)
 	}
-	return s.fault(fault.Missing, "", "nothing at %s", at)
+	hint := ""
+	if strings.Contains(at, "/creds/") && !s.isDynamic(at) {
+		hint = "for credentials that Vault makes, list their path in dynamic under [vault]"
+	}
+	return s.fault(fault.Missing, hint, "nothing at %s", at)
 }
 
 // strange is the error of an answer that Vault would not give. It never shows

@@ -48,8 +48,12 @@ type grant struct {
 // would leave unused: somebody wrote that for the sake of security.
 func (a Auth) check() error {
 	m, ok := methods[a.Method]
-	if !ok {
-		return settings("vault: auth method %q: it is one of %s", a.Method, strings.Join(slices.Sorted(maps.Keys(methods)), ", "))
+	known := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
+	switch {
+	case a.Method == "":
+		return fault.New(fault.Settings, `write method = "..." under [vault.auth]: one of `+known, "vault: no auth method")
+	case !ok:
+		return settings("vault: auth method %q: it is one of %s", a.Method, known)
 	}
 	for _, key := range a.keys() {
 		if !slices.Contains(m.uses, key) {

@@ -25,7 +25,8 @@ func TestNew(t *testing.T) {
 		"slashes":           {func(c *vault.Config) { c.Mount, c.Prefix = "/team/kv/", "/a/b/" }, ""},
 		"base path":         {func(c *vault.Config) { c.Addresses = []string{"https://host/vault"} }, ""},
 		"no address":        {func(c *vault.Config) { c.Addresses = []string{""} }, "no address"},
-		"no scheme":         {func(c *vault.Config) { c.Addresses = []string{"vault.example:8200"} }, "not an http or https URL"},
+		"no scheme":         {func(c *vault.Config) { c.Addresses = []string{"vault.example:8200"} }, `write it as "https://vault.example:8200"`},
+		"API's address":     {func(c *vault.Config) { c.Addresses = []string{"https://host:8200/v1/"} }, "take /v1 away"},
 		"other scheme":      {func(c *vault.Config) { c.Addresses = []string{"unix:///run/vault.sock"} }, "not an http or https URL"},
 		"http":              {func(c *vault.Config) { c.Addresses = []string{"http://vault.example:8200"} }, "write the address with https://"},
 		"HTTP":              {func(c *vault.Config) { c.Addresses = []string{"HTTP://10.0.0.1"} }, "http://10.0.0.1 would send the token over the network in clear"},
@@ -45,10 +46,10 @@ func TestNew(t *testing.T) {
 		"prefix encoded":    {func(c *vault.Config) { c.Prefix = "a%2e" }, "prefix"},
 		"namespace":         {func(c *vault.Config) { c.Namespace = "a\r\nX-Evil: 1" }, "namespace"},
 		"method":            {func(c *vault.Config) { c.Auth.Method = "userpass" }, "userpass"},
-		"no method":         {func(c *vault.Config) { c.Auth.Method = "" }, "auth method"},
+		"no method":         {func(c *vault.Config) { c.Auth.Method = "" }, `write method = "..." under [vault.auth]: one of approle, cert`},
 		"no token":          {func(c *vault.Config) { c.Auth.Token = resolver.Value{} }, "needs a token"},
 		"no token file":     {func(c *vault.Config) { c.Auth = vault.Auth{Method: "token_file"} }, "needs token_file"},
-		"no role":           {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle"} }, "one of role_id"},
+		"no role":           {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle"} }, `write role_id = "..."`},
 		"two roles":         {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle", RoleID: "a", RoleIDFile: "b"} }, "one of role_id"},
 		"auth mount leaves": {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle", RoleID: "x", Mount: "../sys"} }, "auth mount"},
 	} {
@@ -103,7 +104,7 @@ func TestLogin(t *testing.T) {
 		"open role file":  {vault.Auth{Method: "approle", RoleIDFile: open}, fault.Refused, "role_id_file"},
 		"open secret id":  {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: open}, fault.Refused, "secret_id_file"},
 		"wrong role":      {vault.Auth{Method: "approle", RoleID: "0815", SecretIDFile: file(t, secretID)}, fault.Refused, "invalid role or secret ID"},
-		"wrong secret id": {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: file(t, "4711-"+secretID)}, fault.Refused, "invalid role or secret ID"},
+		"wrong secret id": {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: file(t, "wrongly-"+secretID)}, fault.Refused, "invalid role or secret ID"},
 		"no secret id":    {vault.Auth{Method: "approle", RoleID: roleID}, fault.Refused, "auth/approle/login"},
 		"no such method":  {vault.Auth{Method: "approle", Mount: "nowhere", RoleID: roleID}, fault.Refused, "auth/nowhere/login"},
 	} {
@@ -119,7 +120,7 @@ func TestLogin(t *testing.T) {
 				return
 			}
 			wantFault(t, err, tt.class, tt.text)
-			harmless(t, err, token, secretID, otherSecret, revoked, "nobodys", "4711")
+			harmless(t, err, token, secretID, otherSecret, revoked, "nobodys", "wrongly")
 			if d := time.Since(start); d > 2*time.Second {
 				t.Errorf("a refusal was retried: %s", d)
 			}

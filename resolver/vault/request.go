@@ -290,8 +290,11 @@ func (q *question) ended(ctx context.Context) error {
 // fault is an error about all servers.
 func (q *question) fault(format string, args ...any) *fault.Error {
 	hint := ""
-	for _, s := range q.seen {
+	for i, s := range q.seen {
 		hint = cmp.Or(hint, s.hint)
+		if q.source.servers.addresses[i].Scheme == "http" && strings.Contains(s.text, "connection reset") {
+			hint = cmp.Or(hint, "a server that wants TLS does that; write its address with https://")
+		}
 	}
 	if len(q.seen) == 1 {
 		return q.source.fault(fault.Unreachable, hint, format, args...)

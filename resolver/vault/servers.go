@@ -5,6 +5,7 @@ package vault
 import (
 	"net"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -42,11 +43,13 @@ func checkAddresses(addresses []string) ([]*url.URL, error) {
 			return nil, settings("vault: no address")
 		case err != nil || u.Host == "" || u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
 			// The text of the error would repeat the address, with its password.
-			return nil, settings("vault: the address is not an http or https URL")
+			return nil, fault.New(fault.Settings, `write it as "https://vault.example:8200"`, "vault: the address is not an http or https URL")
 		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 			return nil, settings("vault: the address must not have a user, query or fragment")
 		case u.Scheme == "http" && !loopback(u.Hostname()):
 			return nil, fault.New(fault.Settings, "write the address with https://", "vault: %s would send the token over the network in clear", u.Redacted())
+		case path.Base(u.Path) == "v1":
+			return nil, fault.New(fault.Settings, "take /v1 away: it is added to the address", "vault: %s is an address of Vault's API, and not of the server", u.Redacted())
 		}
 		urls = append(urls, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
 	}
