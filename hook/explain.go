@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -93,23 +94,23 @@ func explain(c *cli.Context) error {
 		record, begun := &resolver.Record{}, time.Now()
 		e.Variables, err = variables(resolver.WithRecord(c.Context, record), c, asked, doc)
 		e.Notes = record.Notes()
-		if timed {
+		if timed { // also of what failed: where the time went is the question then
 			e.Timings = timingsOf(record, time.Since(begun))
 		}
 	}
-	if err != nil {
+	if err != nil && e.Timings == nil {
 		return err
 	}
 	if c.Bool("json") {
 		enc := json.NewEncoder(c.App.Writer)
 		enc.SetIndent("", "  ")
-		return enc.Encode(e)
+		return errors.Join(err, enc.Encode(e))
 	}
 	if asked.None() {
 		_, err = fmt.Fprintln(c.App.Writer, "nothing is asked for: no secrets.oci/ annotation")
 		return err
 	}
-	return e.table(c.App.Writer)
+	return errors.Join(err, e.table(c.App.Writer))
 }
 
 // subject is what is to be explained: what is asked for, and by which container,
@@ -208,7 +209,9 @@ func (e explanation) table(w io.Writer) error {
 		}
 		return t.Flush()
 	}
-	row(t, "VARIABLE", "SOURCE", "SECRET", "VERSION", "REPLACES")
+	if e.Variables != nil { // nil where it failed
+		row(t, "VARIABLE", "SOURCE", "SECRET", "VERSION", "REPLACES")
+	}
 	for _, v := range e.Variables {
 		version := ""
 		if v.Version != 0 {
