@@ -207,9 +207,14 @@ func (c counters) text() string {
 	return b.String()
 }
 
-// writeFile writes a file that the collector, another user, may read.
+// writeFile makes a file that the collector, another user, may read. What is
+// there is replaced and not written to: in a directory of that user's it may be a
+// link to any other file.
 func writeFile(path, text string) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW|openFlags, 0o600)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

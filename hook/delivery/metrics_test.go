@@ -114,6 +114,35 @@ func TestNotOurs(t *testing.T) {
 	}
 }
 
+// TestLinks has a directory of somebody who wants another file written.
+func TestLinks(t *testing.T) {
+	for name, link := range map[string]func(string, string) error{"hard": os.Link, "symbolic": os.Symlink} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path, other := filepath.Join(dir, "m.prom"), filepath.Join(dir, "other")
+			if err := os.WriteFile(other, []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := link(other, beside(path, ".new")); err != nil {
+				t.Fatal(err)
+			}
+			if err := add(path, counters{"oci_secrets_leases_total": 1}); err != nil {
+				t.Error(err)
+			}
+			if c, err := readCounters(path); err != nil || c["oci_secrets_leases_total"] != 1 {
+				t.Errorf("got %v, %v", c, err)
+			}
+			b, err := os.ReadFile(other)
+			if err != nil || string(b) != "x" {
+				t.Errorf("the other file has %q, %v", b, err)
+			}
+			if info, err := os.Stat(other); err != nil || info.Mode() != 0o600 {
+				t.Errorf("the other file is %v, %v", info, err)
+			}
+		})
+	}
+}
+
 // TestLockHeld has somebody who counts and does not come to an end.
 func TestLockHeld(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.prom")
