@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs after the package is removed (dpkg: remove, rpm: 0). What was kept in
-# memory for containers that still run is of no use without the binary.
+# Runs after the package is removed (dpkg: remove, and purge if asked; rpm: 0).
+# What was kept in memory for containers that still run is of no use without the
+# binary.
 set -eu
 
 [ ! -d /run/systemd/system ] || systemctl daemon-reload || :
@@ -13,5 +14,13 @@ remove | 0)
 		umount /run/oci-secrets || :
 	fi
 	[ ! -d /run/oci-secrets ] || rmdir /run/oci-secrets || :
+	;;
+esac
+
+# What Vault answered, encrypted; the key was in /run/oci-secrets. rpm has no purge.
+case ${1-} in
+purge | 0)
+	rm -rf /var/lib/oci-secrets/last-known-good
+	[ ! -d /var/lib/oci-secrets ] || rmdir --ignore-fail-on-non-empty /var/lib/oci-secrets
 	;;
 esac

@@ -142,6 +142,27 @@ func TestRunning(t *testing.T) {
 	}
 }
 
+// TestAnswers purges what Vault answered last, and what else there is not.
+func TestAnswers(t *testing.T) {
+	r := deb(t)
+	r.install(t)
+	kept := "var/lib/oci-secrets/last-known-good/0123.0"
+	r.write(t, kept, "age-encryption.org/v1\n")
+	other := r.write(t, "var/lib/oci-secrets/directories", "/etc/x\n")
+	r.must(t, "dpkg", "--no-triggers", "--remove", "oci-secrets")
+	if readFile(t, r.path(kept)) == "" {
+		t.Error("a removal is a purge")
+	}
+	r.must(t, "dpkg", "--no-triggers", "--purge", "oci-secrets")
+	if _, err := os.Stat(r.path("var/lib/oci-secrets/last-known-good")); err == nil {
+		t.Error("answers are still there after a purge")
+	}
+	if readFile(t, r.path("var/lib/oci-secrets/directories")) == "" {
+		t.Error("what uninstall needs is gone")
+	}
+	other()
+}
+
 // TestReproducible makes the packages again, from files of another time.
 func TestReproducible(t *testing.T) {
 	needTools(t)
