@@ -33,7 +33,7 @@ var families = []struct{ name, kind, help string }{
 	{"deliveries_total", "counter", "Starts of containers that ask for secrets."},
 	{"delivery_seconds", "summary", "How long they took."},
 	{"vault_requests_total", "counter", "Requests that were sent to Vault."},
-	{"vault_logins_total", "counter", "Logins at Vault."},
+	{"vault_logins_total", "counter", "Logins at Vault that were tried."},
 	{"vault_renewals_total", "counter", "Renewals of tokens and leases."},
 	{"vault_retries_total", "counter", "Requests that were sent again."},
 	{"vault_failovers_total", "counter", "Changes to another server of the cluster."},

@@ -43,7 +43,7 @@ oci_secrets_delivery_seconds_sum{way="hook"} 0.75
 # HELP oci_secrets_vault_requests_total Requests that were sent to Vault.
 # TYPE oci_secrets_vault_requests_total counter
 oci_secrets_vault_requests_total 6
-# HELP oci_secrets_vault_logins_total Logins at Vault.
+# HELP oci_secrets_vault_logins_total Logins at Vault that were tried.
 # TYPE oci_secrets_vault_logins_total counter
 oci_secrets_vault_logins_total 0
 # HELP oci_secrets_vault_renewals_total Renewals of tokens and leases.

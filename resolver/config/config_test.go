@@ -176,6 +176,9 @@ func TestLoadRefuses(t *testing.T) {
 		"a slip in a table": {
 			"[vault]\naddress = \"https://x\"\n[vault.auth]\nrole_di = \"x\"", []string{`unknown key "vault.auth.role_di"`}, []string{`did you mean "vault.auth.role_id"?`},
 		},
+		"nothing near in a table": {
+			"[log]\npath = \"x\"", []string{`unknown key "log.path"`}, []string{"the keys below [log] are log.file, log.metrics"},
+		},
 		"a key cut short": {
 			"[vault.auth]\nsecret_id = \"x\"", []string{`unknown key "vault.auth.secret_id"`}, []string{`did you mean "vault.auth.secret_id_file"?`},
 		},

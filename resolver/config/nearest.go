@@ -6,6 +6,7 @@ import (
 	"encoding"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -24,7 +25,11 @@ func nearest(key toml.Key) string {
 	if n := spec.Nearest(key.String(), known); n != "" {
 		return fmt.Sprintf("did you mean %q?", n)
 	}
-	return "the keys are " + strings.Join(known, ", ")
+	of, table := "", key[:len(key)-1].String()
+	if inner := slices.DeleteFunc(slices.Clone(known), func(k string) bool { return !strings.HasPrefix(k, table+".") }); len(inner) > 0 {
+		known, of = inner, " below ["+table+"]"
+	}
+	return "the keys" + of + " are " + strings.Join(known, ", ")
 }
 
 // keys lists the keys of a table, dotted, as the struct's tags have them; what

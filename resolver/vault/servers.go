@@ -33,14 +33,14 @@ func newServers(addresses []*url.URL) servers {
 // checkAddresses refuses what would send a token where nobody wanted it.
 func checkAddresses(addresses []string) ([]*url.URL, error) {
 	if len(addresses) == 0 {
-		return nil, settings("vault: no address")
+		return nil, fault.New(fault.Settings, `write address = "https://vault.example:8200" under [vault]`, "vault: no address")
 	}
 	var urls []*url.URL
 	for _, a := range addresses {
 		u, err := url.Parse(a)
 		switch {
 		case a == "":
-			return nil, settings("vault: no address")
+			return nil, fault.New(fault.Settings, `write address = "https://vault.example:8200" under [vault]`, "vault: no address")
 		case err != nil || u.Host == "" || u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
 			// The text of the error would repeat the address, with its password.
 			return nil, fault.New(fault.Settings, `write it as "https://vault.example:8200"`, "vault: the address is not an http or https URL")
