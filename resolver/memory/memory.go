@@ -97,9 +97,16 @@ func Release(dir string) error {
 	if err != nil {
 		return err
 	}
-	folders, err := fs.ReadDir(root.FS(), ".")
-	for _, f := range folders {
-		err = errors.Join(err, root.Remove(f.Name())) // which removes no folder with something in it
+	entries, err := fs.ReadDir(root.FS(), ".")
+	for _, e := range entries {
+		if e.IsDir() {
+			err = errors.Join(err, root.Remove(e.Name())) // which removes none with something in it
+		}
+	}
+	for _, e := range entries {
+		if err == nil && !e.IsDir() { // a key, of use as long as the rest
+			err = root.Remove(e.Name())
+		}
 	}
 	if err = errors.Join(err, root.Close()); err != nil {
 		return err

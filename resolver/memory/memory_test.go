@@ -51,11 +51,16 @@ func TestMake(t *testing.T) {
 	if err := unix.Statfs(dir, &st); err != nil || st.Type != unix.TMPFS_MAGIC && st.Type != unix.RAMFS_MAGIC {
 		t.Errorf("a file system of type %#x, %v", st.Type, err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "a.key"), []byte("key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := Release(dir); err == nil {
 		t.Error("released with something in it")
 	}
-	if _, err := os.Stat(filepath.Join(dir, "exec/a")); err != nil {
-		t.Error(err)
+	for _, name := range []string{"exec/a", "a.key"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Error(err)
+		}
 	}
 	if err := os.Remove(filepath.Join(dir, "exec/a")); err != nil {
 		t.Fatal(err)
