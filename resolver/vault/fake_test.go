@@ -215,8 +215,11 @@ func TestRetries(t *testing.T) {
 			start := time.Now()
 			_, err := get(t, source(t, c), time.Second, "db", 0)
 			wantFault(t, err, fault.Unreachable, "last seen: "+tt.last, c.Addresses[0], "secret/data/containers/db")
-			if hint := strings.Join(fault.Hints(err), "\n"); strings.Contains(hint, "wants TLS") != (name == "reset") {
-				t.Errorf("hint: %s", hint)
+			hint := strings.Join(fault.Hints(err), "\n")
+			for text, of := range map[string]string{"wants TLS": "reset", "vault operator unseal": "sealed", "check the address": ""} {
+				if strings.Contains(hint, text) != (name == of) {
+					t.Errorf("hint: %s", hint)
+				}
 			}
 			wantReason(t, err, map[string]fault.Reason{"429": fault.Throttled, "sealed": fault.Sealed}[name])
 			harmless(t, err, token)

@@ -48,7 +48,7 @@ func TestSealedAndStopped(t *testing.T) {
 
 	own.Stop()
 	_, err = get(t, source(t, c), 500*time.Millisecond, "db", 0)
-	wantFault(t, err, fault.Unreachable, "last seen: connection refused")
+	wantFault(t, err, fault.Unreachable, "last seen: connection refused", "check the address under [vault]")
 	_, err = get(t, warm, 500*time.Millisecond, "web", 0)
 	wantFault(t, err, fault.Unreachable, "last seen: connection refused")
 	wantReason(t, err, "")

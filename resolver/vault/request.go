@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -291,15 +292,27 @@ func (q *question) ended(ctx context.Context) error {
 func (q *question) fault(format string, args ...any) *fault.Error {
 	hint := ""
 	for i, s := range q.seen {
-		hint = cmp.Or(hint, s.hint)
-		if q.source.servers.addresses[i].Scheme == "http" && strings.Contains(s.text, "connection reset") {
-			hint = cmp.Or(hint, "a server that wants TLS does that; write its address with https://")
-		}
+		hint = cmp.Or(hint, s.advice(q.source.servers.addresses[i]))
 	}
 	if len(q.seen) == 1 {
 		return q.source.fault(fault.Unreachable, hint, format, args...)
 	}
 	return faultOf(fmt.Sprintf("(%d servers)", len(q.seen)), fault.Unreachable, hint, format, args...)
+}
+
+// advice is the hint for what was seen of the server at an address.
+func (s seen) advice(address *url.URL) string {
+	switch {
+	case s.hint != "":
+		return s.hint
+	case s.reason == fault.Sealed:
+		return "`vault operator unseal` opens a server that is sealed"
+	case address.Scheme == "http" && strings.Contains(s.text, "connection reset"):
+		return "a server that wants TLS does that; write its address with https://"
+	case strings.Contains(s.text, "connection refused"), strings.Contains(s.text, "no such host"):
+		return "check the address under [vault], and that a server listens there"
+	}
+	return ""
 }
 
 // sum says what was seen of each server, and the reason of the one that was
