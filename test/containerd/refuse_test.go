@@ -55,7 +55,8 @@ func TestRefuses(t *testing.T) {
 		},
 		{
 			name: "no Vault", pod: from("vault:db"), settings: vault, code: 13,
-			text: `secret "vault:db": vault http://127.0.0.1:1: look up mount secret: gave up at the deadline, after TIME; last seen: connection refused`,
+			text: `secret "vault:db": vault http://127.0.0.1:1: look up mount secret: gave up at the deadline, after TIME; last seen: connection refused` +
+				"\nhint: check the address under [vault], and that a server listens there",
 		},
 		{
 			name: "broken settings", pod: from("db"), settings: "[dict\n", code: 15,
@@ -115,7 +116,7 @@ func TestVault(t *testing.T) {
 			}
 		}
 		v.Stop()
-		refused("gone", `secret "db": vault `+v.Address+": look up mount secret: gave up at the deadline, after ")
+		refused("gone", `secret "db": vault `+v.Address+": read secret/data/containers/db: gave up at the deadline, after ")
 
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {

@@ -46,7 +46,8 @@ func TestVault(t *testing.T) {
 	v.Stop()
 	rig.WantVar(t, s.exec(t).Env, "DB_VERSION", "2")
 	s.set(t, "deadline = \"1s\"\n"+settings)
-	want := fmt.Sprintf(byHook, 13) + `oci-secrets: secret "db": vault ADDRESS: look up mount secret: gave up at the deadline, after TIME; last seen: connection refused`
+	want := fmt.Sprintf(byHook, 13) + `oci-secrets: secret "db": vault ADDRESS: read secret/data/containers/db: gave up at the deadline, after TIME; last seen: connection refused` +
+		"\nhint: check the address under [vault], and that a server listens there"
 	check := func(got string) {
 		t.Helper()
 		if d := cmp.Diff(want, strings.ReplaceAll(got, v.Address, "ADDRESS")); d != "" {
