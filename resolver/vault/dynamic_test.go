@@ -267,6 +267,7 @@ func TestLeasedBeforeNewLogin(t *testing.T) {
 	if _, err := get(t, sourceFor(t, c, running), 10*time.Second, "other", 0); err != nil {
 		t.Fatal(err) // an earlier start, whose login this one has
 	}
+	aged(t, c.StateDir, time.Minute, 0) // or its policies are taken for what they are
 	s := sourceFor(t, c, running)
 	leased := make(chan error, 1)
 	go func() {

@@ -152,7 +152,8 @@ func TestLogin(t *testing.T) {
 			}
 			v.starts(t, b, report, credentials...)
 			v.starts(t, b, report, credentials...) // the second start has the same
-			rig.MustRun(t, rig.Binary(t), "logout", "--config", b.Config) // the next start is to log in
+			// The next start is to log in.
+			rig.MustRun(t, rig.Binary(t), "logout", "--config", b.Config)
 			m.spoil(t, b)
 			refused(t, rig.Runc, b, report, 12, m.text)
 		})
