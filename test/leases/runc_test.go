@@ -193,6 +193,22 @@ func TestLoginOutlived(t *testing.T) {
 	}
 }
 
+// TestLoginMaxTTL has the login end before the lease that was made with it, which
+// ends then, too: the container is stopped before.
+func TestLoginMaxTTL(t *testing.T) {
+	t.Parallel()
+	c := newContainer(t, rig.Runc, long, time.Hour, "[vault.leases]\nat_max_ttl = \"stop\"\n", "prestart", "poststop")
+	c.host.Vault.AppRoleWith(t, "approle", c.host.Name, vaulttest.Tokens{Policies: []string{"host"}, TTL: 6 * time.Second, MaxTTL: 10 * time.Second})
+	k := c.host.Keep(t)
+	pid, u := c.begin(t)
+	k.Tells(t, "with the login that it was made with, which cannot be renewed: it is stopped before")
+	c.host.WantUser(t, u)
+	k.Tells(t, "told to stop")
+	rig.AwaitEnd(t, "the container", pid)
+	c.Delete(t, c.Bundle)
+	c.host.WantNoUser(t, u)
+}
+
 // TestKilled has nobody but the keeper to notice that the container is gone.
 func TestKilled(t *testing.T) {
 	t.Parallel()
