@@ -257,18 +257,19 @@ func TestKeeperReplaced(t *testing.T) {
 // fail, and the keeper revokes when there is one again.
 func TestVaultAway(t *testing.T) {
 	t.Parallel()
-	c := newContainer(t, rig.Runc, long, time.Hour, "", "prestart", "poststop")
-	settings := rig.ReadFile(t, c.Config)
+	var own Site
+	t.Cleanup(own.Close)
+	c := newContainerAt(t, &own, rig.Runc, long, time.Hour, "", "prestart", "poststop")
+	c.AddSettings(t, "deadline = \"1s\"\n")
 	pid, u := c.begin(t)
 	c.signal(t, pid, syscall.SIGKILL)
-	gone := strings.Replace(settings, c.host.Vault.Address, "https://127.0.0.1:1", 1)
-	rig.WriteFile(t, c.Config, "deadline = \"1s\"\n"+gone, 0o600)
+	own.Vault.Freeze(t)
 	c.Delete(t, c.Bundle) // which must succeed
 	c.host.WantUser(t, u)
 	if list := c.host.Leases(t); len(list) != 1 || list[0].State != "gone" {
 		t.Errorf("leased is %+v", list)
 	}
-	rig.WriteFile(t, c.Config, settings, 0o600)
+	own.Vault.Thaw(t)
 	c.host.Keep(t)
 	c.host.WantNoUser(t, u)
 }
