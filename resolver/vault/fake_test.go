@@ -322,21 +322,23 @@ func TestCanceled(t *testing.T) {
 	harmless(t, err, token)
 }
 
-// relay passes connections on from localhost's other name to a listener, so
-// that the certificate is for another host than the address says.
-func relay(t *testing.T, address string) string {
+// relay passes connections to host on to a listener, and counts them. 127.0.0.2
+// is a host that the listener's certificate is not for.
+func relay(t *testing.T, host, address string) (to string, connections *atomic.Int64) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.2:0")
+	l, err := net.Listen("tcp", host+":0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
+	connections = new(atomic.Int64)
 	go func() {
 		for {
 			in, err := l.Accept()
 			if err != nil {
 				return // closed
 			}
+			connections.Add(1)
 			out, err := net.Dial("tcp", strings.TrimPrefix(address, "https://"))
 			if err != nil {
 				_ = in.Close()
@@ -346,7 +348,7 @@ func relay(t *testing.T, address string) string {
 			go func() { _, _ = io.Copy(in, out); _ = in.Close() }()
 		}
 	}()
-	return "https://" + l.Addr().String()
+	return "https://" + l.Addr().String(), connections
 }
 
 // listen is an address that must not be connected to.

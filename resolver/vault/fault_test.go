@@ -94,7 +94,7 @@ func TestTLS(t *testing.T) {
 			if name == "other name" {
 				// The listener is on 127.0.0.1 alone; a name in the certificate's
 				// place is enough.
-				c.Addresses[0] = relay(t, server.Address)
+				c.Addresses[0], _ = relay(t, "127.0.0.2", server.Address)
 			}
 			start := time.Now()
 			_, err := get(t, source(t, c), 5*time.Second, "x", 0)

@@ -52,7 +52,11 @@ func (s *Source) learn(ctx context.Context, kv int) {
 		return
 	}
 	r := mountRecord{KV: kv, Address: s.servers.String()}
-	if s.known(ctx) != r {
+	s.session.mu.Lock()
+	learnt := s.session.learnt == r
+	s.session.learnt = r
+	s.session.mu.Unlock()
+	if !learnt && s.known(ctx) != r {
 		_ = h.store(s.mountName(), r) // or the next one asks for itself
 	}
 }

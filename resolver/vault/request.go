@@ -63,8 +63,14 @@ func (s *Source) ask(ctx context.Context, what string, hidden []string, send sen
 	for _, note := range s.config.notes {
 		resolver.RecordOf(ctx).Note("%s", note)
 	}
+	met, err := s.servers.meet(ctx)
+	if err != nil {
+		return answer{}, q.ended(ctx)
+	}
+	defer met()
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		a, again, err := q.round(ctx)
+		met()
 		switch deadline, bounded := ctx.Deadline(); {
 		case err != nil:
 			return answer{}, err

@@ -3,6 +3,7 @@
 package vault
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"path"
@@ -20,6 +21,8 @@ import (
 type servers struct {
 	addresses []*url.URL
 	slots     chan struct{} // one for each request under way
+	begun     chan struct{} // full from the first request on
+	met       chan struct{} // closed when that has been answered, or not
 
 	mu      sync.Mutex
 	clients []*api.Client // one for each address; nil before connect
@@ -27,7 +30,28 @@ type servers struct {
 }
 
 func newServers(addresses []*url.URL) servers {
-	return servers{addresses: addresses, slots: make(chan struct{}, maxParallel)}
+	return servers{
+		addresses: addresses, slots: make(chan struct{}, maxParallel), begun: make(chan struct{}, 1), met: make(chan struct{}),
+	}
+}
+
+// meet has the first request go alone, up to what it gives to call when it was
+// answered, or was not by any server: those that come with it would each open a
+// connection of their own, and ask a server that is gone for themselves.
+func (s *servers) meet(ctx context.Context) (met func(), err error) {
+	select {
+	case <-s.met:
+		return func() {}, nil
+	default:
+	}
+	select {
+	case s.begun <- struct{}{}:
+		return sync.OnceFunc(func() { close(s.met) }), nil
+	case <-s.met:
+		return func() {}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // checkAddresses refuses what would send a token where nobody wanted it.

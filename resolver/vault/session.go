@@ -22,11 +22,12 @@ type session struct {
 	login   *step[*kept] // nil until it is needed, and where it has to be done again
 	mount   *step[mount]
 	opened  *opening
-	name    string // of the token, for Session
-	refused *kept  // the token that the server did not want
-	dead    bool   // it said that it does not know it
-	again   bool   // there was a second login: there is no third
-	ask     bool   // what the host remembers of the mount was doubted
+	name    string      // of the token, for Session
+	refused *kept       // the token that the server did not want
+	dead    bool        // it said that it does not know it
+	again   bool        // there was a second login: there is no third
+	ask     bool        // what the host remembers of the mount was doubted
+	learnt  mountRecord // what the host was told last
 }
 
 // slotOf is that of one of the session's steps.
