@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"net/http/httptrace"
 	"slices"
 	"time"
 
@@ -42,6 +43,7 @@ type question struct {
 	what     string // names the step
 	hidden   []string
 	send     sender
+	met      func() // see servers.meet
 	begun    time.Time
 	seen     []seen // by server
 	followed []bool // by server: a redirect pointed there
@@ -63,14 +65,14 @@ func (s *Source) ask(ctx context.Context, what string, hidden []string, send sen
 	for _, note := range s.config.notes {
 		resolver.RecordOf(ctx).Note("%s", note)
 	}
-	met, err := s.servers.meet(ctx)
-	if err != nil {
+	var err error
+	if q.met, err = s.servers.meet(ctx); err != nil {
 		return answer{}, q.ended(ctx)
 	}
-	defer met()
+	defer q.met()
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		a, again, err := q.round(ctx)
-		met()
+		q.met()
 		switch deadline, bounded := ctx.Deadline(); {
 		case err != nil:
 			return answer{}, err
@@ -186,6 +188,7 @@ func (q *question) once(ctx context.Context, i int, most time.Duration) (answer,
 		ctx, cancel = context.WithTimeout(ctx, most)
 		defer cancel()
 	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: q.met})
 	resp, err := q.send(ctx, servers.client(i))
 	// Every status from 400 comes with an error; the answer says more.
 	if resp == nil || resp.Response == nil {

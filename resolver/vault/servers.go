@@ -22,7 +22,7 @@ type servers struct {
 	addresses []*url.URL
 	slots     chan struct{} // one for each request under way
 	begun     chan struct{} // full from the first request on
-	met       chan struct{} // closed when that has been answered, or not
+	met       chan struct{} // closed when that has a connection, or will have none
 
 	mu      sync.Mutex
 	clients []*api.Client // one for each address; nil before connect
@@ -35,9 +35,9 @@ func newServers(addresses []*url.URL) servers {
 	}
 }
 
-// meet has the first request go alone, up to what it gives to call when it was
-// answered, or was not by any server: those that come with it would each open a
-// connection of their own, and ask a server that is gone for themselves.
+// meet has the first request go alone, up to what it gives to call when that has
+// a connection, or no server gave it one: those that come with it would each open
+// a connection of their own, and try a server that is gone for themselves.
 func (s *servers) meet(ctx context.Context) (met func(), err error) {
 	select {
 	case <-s.met:
