@@ -54,6 +54,13 @@ func withRuntime(text []byte, o Options) ([]byte, error) {
 		edits = append(edits, set(`"`+runtimeName+`"`, dockerDefault))
 	}
 	if !blank(text) {
+		doc, err := spec.ParseDoc(text)
+		if err != nil {
+			return nil, err
+		}
+		if _, _, err := doc.Member(dockerDefault); err != nil {
+			return nil, err // uninstall could not tell whether it is ours
+		}
 		return apply(text, edits...)
 	}
 	out, err := apply([]byte("{}"), edits...)

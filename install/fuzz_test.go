@@ -12,7 +12,7 @@ import (
 func FuzzDaemon(f *testing.F) {
 	for _, s := range []string{
 		"", " ", "{}", "{\n}\n", `{"a": 1e400}`, `{"runtimes": {}}`, `{"runtimes": {"a": {"path": "/a"}}, "default-runtime": "a"}`,
-		`{"runtimes": {"oci-secrets": {"path": "/b", "runtimeArgs": []}}}`, `{"default-runtime" : "runc" , "z":[]}`, `[]`, `{"runtimes": null}`,
+		`{"runtimes": {"oci-secrets": {"path": "/b", "runtimeArgs": []}}}`, `{"default-runtime" : "runc" , "z":[]}`, `{"default-runtiMe": "a"}`, `[]`, `{"runtimes": null}`,
 	} {
 		f.Add([]byte(s), true)
 		f.Add([]byte(s), false)

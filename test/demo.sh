@@ -20,6 +20,7 @@ vault_pid=
 cleanup() {
 	"$runc" --root "$work/state" delete --force demo 2>/dev/null || true
 	[[ -z $vault_pid ]] || { kill "$vault_pid" && wait "$vault_pid"; } 2>/dev/null || true
+	umount "$work/host" 2>/dev/null || true
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -44,6 +45,7 @@ DB_PASSWORD = "$password"
 EOF
 echo "SESSION_KEY=$session" >"$work/settings/env/web.env"
 cat >"$work/settings/config.toml" <<EOF
+state_dir = "$work/host"
 [dict]
 path = "secrets.toml"
 [dotenv]

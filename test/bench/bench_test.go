@@ -22,6 +22,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oci-secrets/oci-secrets/test/rig"
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
 )
@@ -186,7 +188,10 @@ func newFixture(t *testing.T) *fixture {
 	f.header = filepath.Join(dir, "header")
 	rig.WriteFile(t, f.header, "X-Vault-Token: "+f.server.RootToken, 0o600)
 	f.vault = filepath.Join(dir, "vault.toml")
-	rig.WriteFile(t, f.vault, fmt.Sprintf(`[vault]
+	state := filepath.Join(dir, "state")
+	t.Cleanup(func() { _ = unix.Unmount(state, unix.MNT_DETACH) })
+	rig.WriteFile(t, f.vault, fmt.Sprintf(`state_dir = %q
+[vault]
 address = %q
 mount = "bench"
 prefix = "containers"
@@ -194,7 +199,7 @@ ca_cert = %q
 [vault.auth]
 method = "token_file"
 token_file = "token"
-`, f.server.Address, f.server.CAFile), 0o600)
+`, state, f.server.Address, f.server.CAFile), 0o600)
 	return f
 }
 

@@ -120,6 +120,7 @@ token_file = %q
 [dict]
 path = "secrets.json"
 `, deadline, address, filepath.Join(filepath.Dir(b.Config), "token")))
+	b.StateDir(t)
 	b.Annotate(from, "dict:db vault:slow")
 }
 
