@@ -18,6 +18,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -81,7 +82,7 @@ func listLeases(c *cli.Context) error {
 	}
 	list := make([]leased, len(records))
 	for i, r := range records {
-		left := r.Expires() - lease.Now()
+		left := r.Expires() - memory.Now()
 		list[i] = leased{r.Container, r.Path, r.ID, time.Now().Add(left).Truncate(time.Second), int(left.Seconds()), r.Renewable, "running"}
 		switch {
 		case r.Broken != nil:

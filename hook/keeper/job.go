@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -27,7 +28,7 @@ const fresh = 30 * time.Second
 // server gives the server of a session.
 func (k *Keeper) server(name string) (lease.Server, error) {
 	s := k.sessions[name]
-	if s != nil && s.server != nil && (name != "" || lease.Now()-s.opened < fresh) {
+	if s != nil && s.server != nil && (name != "" || memory.Now()-s.opened < fresh) {
 		return s.server, nil
 	}
 	server, err := k.Open(name)
@@ -38,7 +39,7 @@ func (k *Keeper) server(name string) (lease.Server, error) {
 		s = &session{}
 		k.sessions[name] = s
 	}
-	s.server, s.opened = server, lease.Now()
+	s.server, s.opened = server, memory.Now()
 	return server, nil
 }
 
@@ -75,11 +76,11 @@ func (k *Keeper) answered(err error) {
 		switch {
 		case k.pause == 0:
 			k.Log("%s%v", text, err)
-		case lease.Now() < k.again:
+		case memory.Now() < k.again:
 			return // it was asked at the same time as others that failed
 		}
 		k.pause = min(max(2*k.pause, shortest), longest)
-		k.again = lease.Now() + k.pause
+		k.again = memory.Now() + k.pause
 		return
 	}
 	if k.pause > 0 {
@@ -91,7 +92,7 @@ func (k *Keeper) answered(err error) {
 // renew extends a lease.
 func (k *Keeper) renew(ctx context.Context, h *held) {
 	h.busy = true
-	issued := lease.Now() // before it is, rather than after
+	issued := memory.Now() // before it is, rather than after
 	var ttl time.Duration
 	var renewable bool
 	k.job(ctx, h.Session, true, func(ctx context.Context, s lease.Server) (err error) {
@@ -102,7 +103,7 @@ func (k *Keeper) renew(ctx context.Context, h *held) {
 		switch {
 		case errors.Is(err, lease.ErrLost):
 			k.right(h)
-			h.final, h.TTL = true, min(h.TTL, max(lease.Now()-h.Issued, 0))
+			h.final, h.TTL = true, min(h.TTL, max(memory.Now()-h.Issued, 0))
 		case err != nil:
 			k.failed(h, "renewed", err)
 		default:
@@ -138,7 +139,7 @@ func (k *Keeper) revoke(ctx context.Context, h *held) {
 	h.busy = true
 	k.job(ctx, h.Session, true, func(ctx context.Context, s lease.Server) error { return s.Revoke(ctx, h.ID) }, func(err error) {
 		h.busy = false
-		if err != nil && lease.Now() < h.Expires() {
+		if err != nil && memory.Now() < h.Expires() {
 			k.failed(h, "revoked", err)
 			return
 		}
@@ -146,7 +147,7 @@ func (k *Keeper) revoke(ctx context.Context, h *held) {
 		k.right(h)
 		if err := lease.Remove(k.Dir, h.Record); err != nil {
 			k.trouble("the records of leases cannot be removed: " + err.Error())
-			h.due = lease.Now() + longest
+			h.due = memory.Now() + longest
 			return
 		}
 		delete(k.held, h.ID)
@@ -163,7 +164,7 @@ func (k *Keeper) failed(h *held, what string, err error) {
 		most = refused
 	}
 	h.pause = min(max(2*h.pause, shortest), most)
-	now := lease.Now()
+	now := memory.Now()
 	left := h.Expires() - now
 	h.due = now + min(h.pause, max(left/2, shortest)) // in time for a short one
 	if errors.Is(err, fault.Unreachable) {
@@ -238,7 +239,7 @@ func (k *Keeper) stay(ctx context.Context, now time.Duration, live map[string]bo
 			}
 			if err != nil && !errors.Is(err, fault.Unreachable) {
 				k.trouble("a login is not renewed, and the leases that were made with it end: " + err.Error())
-				s.next = lease.Now() + longest
+				s.next = memory.Now() + longest
 			}
 		})
 	}

@@ -67,7 +67,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 	defer unlock()
 	for ctx.Err() == nil {
-		now := lease.Now()
+		now := memory.Now()
 		k.look(now)
 		wake := k.step(ctx, now)
 		select {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
 	"github.com/oci-secrets/oci-secrets/resolver/process"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -59,7 +60,7 @@ func (c connection) Renew(_ context.Context, id string, asked time.Duration) (ti
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked++
-	now := lease.Now()
+	now := memory.Now()
 	switch ends, ok := c.ends[id]; {
 	case c.err != nil:
 		return 0, false, c.err
@@ -106,7 +107,7 @@ func (s *server) broken(err error) {
 func (s *server) has(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ends[id] > lease.Now()
+	return s.ends[id] > memory.Now()
 }
 
 func (s *server) renewals(id string) int {
@@ -180,7 +181,7 @@ func (r *rig) lease(id string, pid int, ttl time.Duration, change func(*lease.Re
 	}
 	rec := lease.Record{
 		Container: "c-" + id, Bundle: "/bundle", Pid: pid, Started: started, ID: id, Path: "database/creds/web",
-		Issued: lease.Now(), Asked: ttl, TTL: ttl, Renewable: true, Session: "key",
+		Issued: memory.Now(), Asked: ttl, TTL: ttl, Renewable: true, Session: "key",
 	}
 	if change != nil {
 		change(&rec)
@@ -272,9 +273,9 @@ func TestRenewsAndRevokes(t *testing.T) {
 	pid, ended := child(t, obedient)
 	r.lease("a", pid, 2*time.Second, nil)
 	r.lease("b", os.Getpid(), 2*time.Second, nil)
-	begun := lease.Now()
+	begun := memory.Now()
 	r.eventually("both live past their first TTL", func() bool {
-		return lease.Now() > begun+3*time.Second && r.renewals("a") > 1 && r.renewals("b") > 1
+		return memory.Now() > begun+3*time.Second && r.renewals("a") > 1 && r.renewals("b") > 1
 	})
 	if !r.has("a") || !r.has("b") {
 		t.Error("a lease has ended")
@@ -404,7 +405,7 @@ func TestServerIsGone(t *testing.T) {
 func TestLoginIsNotAnAnswer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.logins = lease.Now() + time.Hour
+	r.logins = memory.Now() + time.Hour
 	counts := func() (asked, stays int) {
 		r.server.mu.Lock()
 		defer r.server.mu.Unlock()
@@ -431,7 +432,7 @@ func TestLoginEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.logins = lease.Now() + 5*time.Second
+			r.logins = memory.Now() + 5*time.Second
 			pid, ended := child(t, obedient)
 			stubborn, killed := child(t, stubborn)
 			r.lease("a", pid, ttl, nil)
@@ -444,7 +445,7 @@ func TestLoginEnds(t *testing.T) {
 					t.Fatalf("a container lives on; the log is %q", r.log)
 				}
 			}
-			if now := lease.Now(); now > r.logins+2*poll {
+			if now := memory.Now(); now > r.logins+2*poll {
 				t.Errorf("it lived %v longer than its login", now-r.logins)
 			}
 			r.want("with the login that it was made with, which cannot be renewed: it is stopped before", 2)
@@ -480,11 +481,11 @@ func TestOneDatabaseIsGone(t *testing.T) {
 func TestPauses(t *testing.T) {
 	for class, most := range map[fault.Class]time.Duration{fault.Unreachable: longest, fault.Refused: refused} {
 		k := &Keeper{troubles: map[string]bool{}, failures: map[string]int{}, Log: func(string, ...any) {}}
-		h := &held{Record: lease.Record{Issued: lease.Now(), TTL: time.Hour}}
+		h := &held{Record: lease.Record{Issued: memory.Now(), TTL: time.Hour}}
 		for range 12 {
 			k.failed(h, "revoked", fault.New(class, "", "no"))
 		}
-		if wait := h.due - lease.Now(); wait > most || wait < most-time.Second {
+		if wait := h.due - memory.Now(); wait > most || wait < most-time.Second {
 			t.Errorf("%v: it waits %v", class, wait)
 		}
 	}

@@ -28,9 +28,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/resolver/private"
 )
 
@@ -52,10 +51,7 @@ type Store struct {
 // path. An answer that is there already is written again when a quarter of its
 // time is over, and not at every start.
 func (s *Store) Keep(path string, version int, secret *resolver.Secret) error {
-	now, err := sinceBoot()
-	if err != nil {
-		return err
-	}
+	now := memory.Now()
 	dir, err := s.open(true)
 	if err != nil {
 		return err
@@ -83,10 +79,7 @@ func (s *Store) Keep(path string, version int, secret *resolver.Secret) error {
 // Find gives what is kept, with its age. An error that is [ErrNone] says that
 // there is nothing, any other one why it is not used.
 func (s *Store) Find(path string, version int) (*resolver.Secret, error) {
-	now, err := sinceBoot()
-	if err != nil {
-		return nil, err
-	}
+	now := memory.Now()
 	dir, k, err := s.existing()
 	if err != nil {
 		return nil, err
@@ -202,15 +195,6 @@ type record struct {
 func (r record) same(other record) bool {
 	return r.Source == other.Source && r.Path == other.Path && r.Asked == other.Asked && r.Version == other.Version &&
 		r.At <= other.At && slices.Equal(r.Entries, other.Entries)
-}
-
-// sinceBoot is the clock that ages are told by.
-func sinceBoot() (time.Duration, error) {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return 0, fmt.Errorf("read the clock: %w", err)
-	}
-	return time.Duration(t.Nano()), nil
 }
 
 // fileName is the form of a file's name.

@@ -17,8 +17,6 @@ package lease
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/oci-secrets/oci-secrets/resolver/process"
 )
 
@@ -39,16 +37,8 @@ type Record struct {
 	Broken error `json:"-"` // the file is not what it must be, and Path is its name
 }
 
-// Expires is when the lease ends, as a time of [Now].
+// Expires is when the lease ends, as a time of [memory.Now].
 func (r *Record) Expires() time.Duration { return r.Issued + r.TTL }
 
 // Gone reports whether the container is gone.
 func (r *Record) Gone() bool { return process.Gone(r.Pid, r.Started, r.Bundle) }
-
-// Now is the time since the host's boot, suspensions included. The records do
-// not survive a boot, and nobody sets this clock.
-func Now() time.Duration {
-	var t unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // fails for no clock that there is
-	return time.Duration(t.Nano())
-}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
 	"github.com/oci-secrets/oci-secrets/resolver/process"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -40,7 +41,7 @@ func record(t *testing.T, container, id string) Record {
 	}
 	return Record{
 		Container: container, Bundle: "/bundle", Pid: os.Getpid(), Started: started, ID: id, Path: "database/creds/web",
-		Issued: Now(), Asked: time.Hour, TTL: time.Hour, Renewable: true, Session: "key",
+		Issued: memory.Now(), Asked: time.Hour, TTL: time.Hour, Renewable: true, Session: "key",
 	}
 }
 
@@ -78,7 +79,7 @@ func TestRecords(t *testing.T) {
 	want(t, "of a", got, err, a1, a2)
 	got, err = Of(dir, "c")
 	want(t, "of c", got, err)
-	if a1.Gone() || a1.Expires() <= Now() {
+	if a1.Gone() || a1.Expires() <= memory.Now() {
 		t.Error("a container that runs is gone, or its lease has ended")
 	}
 

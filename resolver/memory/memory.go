@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -179,4 +180,14 @@ func Write(root *os.Root, name string, data []byte) error {
 		_ = root.Remove(temp) // it may not be there
 	}
 	return err
+}
+
+// Now is the time since the host was booted, suspensions included: what is kept here does not survive a
+// boot, and nobody sets this clock.
+func Now() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		panic(err) // Linux has it since 2.6.39
+	}
+	return time.Duration(t.Nano())
 }

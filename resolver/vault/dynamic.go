@@ -16,6 +16,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/resolver/process"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
@@ -118,7 +119,7 @@ func (s *Source) lease(ctx context.Context, at, started string) (*resolver.Secre
 	var issued time.Duration
 	a, o, err := s.insist(ctx, func(o *opening) (answer, error) {
 		defer resolver.RecordOf(ctx).Phase("read")()
-		issued = lease.Now() // before it is, rather than after
+		issued = memory.Now() // before it is, rather than after
 		return s.getAs(ctx, o.login.value.token.Reveal(), at)
 	})
 	if err != nil {

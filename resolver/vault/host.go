@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -250,16 +249,6 @@ func (h *host) leased() bool {
 }
 
 func file(name string) string { return folders.Vault + "/" + name }
-
-// now is the time since the host was booted. What is kept does not outlive a
-// boot, and no one sets this clock.
-func now() time.Duration {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return 0 // Linux has it since 2.6.39
-	}
-	return time.Duration(t.Nano())
-}
 
 // host opens what the Sources of this host share, once. It is nil where nothing
 // is shared, and the log says why.

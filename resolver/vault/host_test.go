@@ -16,6 +16,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -99,7 +100,7 @@ func TestSweep(t *testing.T) {
 	a, b, c, d := strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("c", 64), strings.Repeat("d", 64)
 	token := func(name string, ends time.Duration) {
 		t.Helper()
-		k := &kept{token: resolver.NewValue("hvs.x"), ttl: time.Hour, obtained: now(), expires: now() + ends}
+		k := &kept{token: resolver.NewValue("hvs.x"), ttl: time.Hour, obtained: memory.Now(), expires: memory.Now() + ends}
 		if err := h.keep(name, k, tokenHome{}); err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +117,7 @@ func TestSweep(t *testing.T) {
 	defer unlock()
 	h.tryLock(d)() // of a login that was refused
 	h.refuse(a, fault.New(fault.Refused, "", "no"))
-	if err := h.store(d+refusedSuffix, refusal{Class: 12, Text: "x", At: now() - remember}); err != nil {
+	if err := h.store(d+refusedSuffix, refusal{Class: 12, Text: "x", At: memory.Now() - remember}); err != nil {
 		t.Fatal(err)
 	}
 	for _, temp := range []string{a + ".2147483647", a + "." + strconv.Itoa(os.Getpid())} { // no such process, and one that writes
@@ -154,9 +155,9 @@ func TestSweepOfTokensWithoutUse(t *testing.T) {
 		"replaced, lease":           {24 * time.Hour, 10 * time.Minute, tokenHome{}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := &kept{token: resolver.NewValue("hvs.x"), ttl: 768 * time.Hour, obtained: now() - tt.obtained}
-			if k.expires = now() + k.ttl; tt.replaced > 0 {
-				k.replaced = now() - tt.replaced
+			k := &kept{token: resolver.NewValue("hvs.x"), ttl: 768 * time.Hour, obtained: memory.Now() - tt.obtained}
+			if k.expires = memory.Now() + k.ttl; tt.replaced > 0 {
+				k.replaced = memory.Now() - tt.replaced
 			}
 			key := digest(name)
 			file := key
@@ -185,12 +186,12 @@ func TestSweepWhileSomebodyLogsIn(t *testing.T) {
 	ctx := resolver.WithRecord(context.Background(), &resolver.Record{})
 	key := strings.Repeat("a", 64)
 	fresh := func() {
-		k := &kept{token: resolver.NewValue("hvs.y"), ttl: time.Hour, obtained: now(), expires: now() + time.Hour}
+		k := &kept{token: resolver.NewValue("hvs.y"), ttl: time.Hour, obtained: memory.Now(), expires: memory.Now() + time.Hour}
 		if err := h.keep(key, k, tokenHome{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	k := &kept{token: resolver.NewValue("hvs.x"), ttl: time.Hour, obtained: 1, expires: now() + time.Hour, replaced: 1}
+	k := &kept{token: resolver.NewValue("hvs.x"), ttl: time.Hour, obtained: 1, expires: memory.Now() + time.Hour, replaced: 1}
 	if err := h.keep(key, k, tokenHome{}); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestTidy(t *testing.T) {
 	ctx := resolver.WithRecord(context.Background(), &resolver.Record{})
 	old := func() string {
 		t.Helper()
-		if err := h.store("a"+refusedSuffix, refusal{Class: 12, Text: "x", At: now() - remember}); err != nil {
+		if err := h.store("a"+refusedSuffix, refusal{Class: 12, Text: "x", At: memory.Now() - remember}); err != nil {
 			t.Fatal(err)
 		}
 		return "a" + refusedSuffix
@@ -219,7 +220,7 @@ func TestTidy(t *testing.T) {
 		stays bool
 	}{{0, false}, {sweepEvery / 2, true}, {sweepEvery, false}} {
 		if tt.ago > 0 {
-			if err := h.store(sweptName, sweptRecord{now() - tt.ago}); err != nil {
+			if err := h.store(sweptName, sweptRecord{memory.Now() - tt.ago}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -242,7 +243,7 @@ func TestServes(t *testing.T) {
 		{workloadLasts, tokenHome{Workload: true}, false},
 		{workloadLasts, tokenHome{}, true},
 	} {
-		k := &kept{token: resolver.NewValue("hvs.x"), obtained: now() - tt.age}
+		k := &kept{token: resolver.NewValue("hvs.x"), obtained: memory.Now() - tt.age}
 		if got := (&Source{}).serves(k, tt.at); got != tt.want {
 			t.Errorf("%s, workload %t: %t", tt.age, tt.at.Workload, got)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 )
 
 // kept is a token that a login gave, and until when it is good.
@@ -61,7 +62,7 @@ func newKept(g grant, asked time.Duration) *kept {
 }
 
 // left is how long the token is good.
-func (k *kept) left() time.Duration { return k.expires - now() }
+func (k *kept) left() time.Duration { return k.expires - memory.Now() }
 
 // usable reports whether a start may still begin with the token. One that ends
 // within it would be of no use.

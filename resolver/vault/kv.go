@@ -87,7 +87,7 @@ func (s *Source) understand(o *opening, at, p string, version int, a answer) (*r
 	case http.StatusNotFound:
 		return nil, s.missing(at, version, a)
 	case http.StatusForbidden:
-		if strings.Contains(a.messages(), "invalid token") {
+		if isInvalid(a) {
 			return nil, s.invalidToken("read " + at)
 		}
 		return nil, s.fault(fault.Refused, s.policyHint(o.kv, p), "read %s: the token's policies do not allow it (HTTP 403)", at).Because(fault.Denied)

@@ -153,7 +153,7 @@ func (h *host) end(ctx context.Context, stateDir, name string) (f Farewell, err 
 		return f, fmt.Errorf("%w; the token is removed here, and %s", err, ends)
 	case a.status == http.StatusOK || a.status == http.StatusNoContent:
 		return Farewell{Revoked: 1}, nil
-	case a.status == http.StatusForbidden && strings.Contains(a.messages(), "invalid token"):
+	case a.status == http.StatusForbidden && isInvalid(a):
 		return Farewell{Ended: 1}, nil
 	}
 	return f, s.fault(fault.Refused, "", "revoke the token: %s; it is removed here, and %s", a.seen(), ends)

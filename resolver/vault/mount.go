@@ -128,7 +128,7 @@ func (s *Source) engine(ctx context.Context) (int, error) {
 		}
 	}
 	switch {
-	case a.status == http.StatusForbidden && strings.Contains(a.messages(), "invalid token"):
+	case a.status == http.StatusForbidden && isInvalid(a):
 		return 0, s.invalidToken("look up mount " + mount)
 	case a.status != http.StatusOK:
 		// Vault does not tell a mount that is not there from one that the

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -31,11 +32,11 @@ type refusal struct {
 func (r *refusal) valid() bool { return r.Class != 0 && r.Text != "" && r.At > 0 }
 
 // holds reports whether it may still be answered from.
-func (r *refusal) holds() bool { return now()-r.At < remember }
+func (r *refusal) holds() bool { return memory.Now()-r.At < remember }
 
 // refuse remembers err under the name.
 func (h *host) refuse(name string, err error) {
-	r := refusal{Text: err.Error(), Hint: strings.Join(fault.Hints(err), "; "), At: now()}
+	r := refusal{Text: err.Error(), Hint: strings.Join(fault.Hints(err), "; "), At: memory.Now()}
 	r.Class, _ = fault.ClassOf(err)
 	var f *fault.Error
 	if errors.As(err, &f) {
@@ -50,7 +51,7 @@ func (s *Source) remembered(ctx context.Context, h *host, name string) error {
 	if s.config.Fresh || !h.load(ctx, name+refusedSuffix, &r) || !r.holds() {
 		return nil
 	}
-	age := (now() - r.At).Truncate(time.Second)
+	age := (memory.Now() - r.At).Truncate(time.Second)
 	resolver.RecordOf(ctx).Note("answered from a refusal of %s ago", age)
 	return recalled{fault.New(r.Class, r.Hint, "%s (%s ago; asked again in %s)", r.Text, age, remember-age).Because(r.Reason)}
 }

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
-	"github.com/oci-secrets/oci-secrets/resolver/lease"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
@@ -220,7 +220,7 @@ func TestStay(t *testing.T) {
 			n := counted(t, func() {
 				for range 3 {
 					ends, err := later.Stay(t.Context())
-					if left := ends - lease.Now(); err != nil || (ends == 0) != (tt.most == 0) || ends != 0 && (left < tt.least || left > tt.most) {
+					if left := ends - memory.Now(); err != nil || (ends == 0) != (tt.most == 0) || ends != 0 && (left < tt.least || left > tt.most) {
 						t.Errorf("it ends in %v: %v", left, err)
 					}
 				}

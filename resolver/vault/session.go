@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 )
 
 // session is what a Source has of its login, and what it learnt of the mount.
@@ -70,7 +71,7 @@ func (s *Source) login(ctx context.Context) (*opening, error) {
 	return &opening{
 		login: st,
 		last:  st.value.own || s.session.again || s.config.Session != "",
-		young: !s.config.Fresh && now()-st.value.obtained < renewAfter,
+		young: !s.config.Fresh && memory.Now()-st.value.obtained < renewAfter,
 	}, nil
 }
 

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
+
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 )
 
 const (
@@ -39,10 +41,10 @@ func (r *sweptRecord) valid() bool { return r.At > 0 }
 // tidy sweeps, if nobody did a moment ago.
 func (h *host) tidy(ctx context.Context) {
 	var last sweptRecord
-	if h.load(ctx, sweptName, &last) && now()-last.At < sweepEvery {
+	if h.load(ctx, sweptName, &last) && memory.Now()-last.At < sweepEvery {
 		return
 	}
-	_ = h.store(sweptName, sweptRecord{now()}) // or the next one sweeps, too
+	_ = h.store(sweptName, sweptRecord{memory.Now()}) // or the next one sweeps, too
 	h.sweep(ctx)
 }
 
@@ -122,8 +124,8 @@ func (k *kept) ended() bool { return k.ttl > 0 && k.left() <= 0 }
 // over reports whether the token serves no further start.
 func (k *kept) over(at tokenHome) bool {
 	return k.ended() ||
-		k.replaced > 0 && now()-k.replaced > underWay ||
-		at.Workload && now()-k.obtained > workloadLasts+underWay
+		k.replaced > 0 && memory.Now()-k.replaced > underWay ||
+		at.Workload && memory.Now()-k.obtained > workloadLasts+underWay
 }
 
 // abandoned reports whether a file is one that a process was writing (package

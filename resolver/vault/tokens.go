@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -80,12 +81,12 @@ func (s *Source) token(ctx context.Context, refused *kept, dead bool) (*kept, er
 // with it, so half of its time is to be left for that.
 func (s *Source) serves(k *kept, at tokenHome) bool {
 	renewed := k.renewable && !k.batch()
-	return k.usable() && (!at.Workload || now()-k.obtained < workloadLasts) &&
+	return k.usable() && (!at.Workload || memory.Now()-k.obtained < workloadLasts) &&
 		(len(s.config.Dynamic) == 0 || k.ttl == 0 || renewed || k.left() >= k.ttl/2)
 }
 
 func (s *Source) logInAlone(ctx context.Context) (*kept, error) {
-	asked := now()
+	asked := memory.Now()
 	g, err := s.logIn(ctx)
 	if err != nil {
 		return nil, err
@@ -95,10 +96,10 @@ func (s *Source) logInAlone(ctx context.Context) (*kept, error) {
 
 // logInFor logs in for all of the host. The lock of key is held.
 func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (*kept, error) {
-	asked := now()
+	asked := memory.Now()
 	k, err := s.logInAlone(ctx)
 	if err != nil {
-		if lasts(ctx, err, now()-asked) {
+		if lasts(ctx, err, memory.Now()-asked) {
 			h.refuse(key, err)
 			h.tidy(ctx)
 		}
@@ -114,7 +115,7 @@ func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (
 	// some, or a start is about to make one, that token has to be found.
 	mayLease := h.leased() || len(s.config.Dynamic) > 0
 	if old, at := h.token(ctx, key); old != nil && !dead && old.ttl > 0 && old.left() > 0 && mayLease {
-		old.replaced = now()
+		old.replaced = memory.Now()
 		if err := h.keep(key+"."+old.id(), old, at); err != nil {
 			resolver.RecordOf(ctx).Note("the token of earlier leases could not be kept: %s", clean(err.Error()))
 		}
@@ -132,7 +133,7 @@ func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (
 // the name is held.
 func (s *Source) renew(ctx context.Context, h *host, name string, k *kept) (longer *kept, lasts bool, err error) {
 	s.servers.setToken(k.token)
-	asked := now()
+	asked := memory.Now()
 	resolver.RecordOf(ctx).Count("vault_renewals")
 	a, err := s.ask(ctx, "renew the token", []string{k.token.Reveal()}, func(ctx context.Context, c *api.Client) (*api.Response, error) {
 		return c.Logical().WriteRawWithContext(ctx, "auth/token/renew-self", []byte("{}"))

@@ -8,16 +8,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"net/http"
 	"net/http/httptrace"
-	"os"
 	"regexp"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/vault/api"
-	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -31,35 +27,36 @@ const maxSecretID = 4096
 // first of them unwraps it and keeps the secret id in the state directory, for
 // as long as the host is up.
 func (s *Source) wrappedSecretID(ctx context.Context) (string, error) {
-	file := s.config.Auth.WrappedSecretIDFile
-	token, err := credential("wrapped_secret_id_file", file)
+	path := s.config.Auth.WrappedSecretIDFile
+	token, err := credential("wrapped_secret_id_file", path)
 	if err != nil {
 		return "", err
 	}
 	if !isToken(token) {
-		return "", settings("vault: wrapped_secret_id_file: %s has characters that no token has", file)
+		return "", settings("vault: wrapped_secret_id_file: %s has characters that no token has", path)
 	}
 	root, err := memory.Make(s.config.StateDir)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = root.Close() }() // what was written is closed by itself
-	if err := root.Mkdir("vault", 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", unkept(err)
+	if why := makeFolder(root); why != "" {
+		return "", unkept(errors.New(why))
 	}
 	sum := sha256.Sum256([]byte(token))
-	name := "vault/" + hex.EncodeToString(sum[:]) + ".secret-id"
+	base := hex.EncodeToString(sum[:]) + ".secret-id"
+	name := file(base)
 	if id, err := keptSecretID(root, name); id != "" || err != nil {
 		return id, err
 	}
-	lock, err := root.OpenFile(name+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	unlock, err := (&host{root}).lock(ctx, base)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return "", s.fault(fault.Unreachable, "", "gave up waiting for another start that unwraps the secret id")
+	case err != nil:
 		return "", unkept(err)
 	}
-	defer func() { _ = lock.Close() }() // only locked
-	if err := s.waitFor(ctx, lock); err != nil {
-		return "", err
-	}
+	defer unlock()
 	if id, err := keptSecretID(root, name); id != "" || err != nil {
 		return id, err
 	}
@@ -82,21 +79,6 @@ func (s *Source) wrappedSecretID(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return id, nil
-}
-
-// waitFor locks a file. Who ends without unlocking it, unlocks it.
-func (s *Source) waitFor(ctx context.Context, f *os.File) error {
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return s.fault(fault.Unreachable, "", "gave up waiting for another start that unwraps the secret id")
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
 }
 
 // checkWrapped refuses a token that is spent, and one that wraps something
