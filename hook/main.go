@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The runtime need not look for the control group's share of processors, which
-// costs a container's start a third of a millisecond and keeps files open.
+// The runtime need not follow the control group's share of processors, for which
+// it would keep files open, also in the tracer that waits beside a container.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
