@@ -27,8 +27,9 @@ var criPlugins = map[int64]string{
 	2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.runtime", 4: "io.containerd.cri.v1.runtime",
 }
 
-// inlineTable is a table on the way to the handlers that has no header.
-var inlineTable = regexp.MustCompile(`(?m)^[ \t]*(plugins|containerd|runtimes|["']io\.containerd\.(grpc\.v1\.cri|cri\.v1\.runtime)["'])([ \t]*\.[^=\n]*)?[ \t]*=`)
+// inlineTable is a table on the way to the handlers that has no header. It is not
+// compiled here, because every start of a container would do that.
+const inlineTable = `(?m)^[ \t]*(plugins|containerd|runtimes|["']io\.containerd\.(grpc\.v1\.cri|cri\.v1\.runtime)["'])([ \t]*\.[^=\n]*)?[ \t]*=`
 
 // containerdConfig is an edit of config.toml.
 type containerdConfig struct {
@@ -79,7 +80,7 @@ func (c *containerdConfig) with(text []byte) ([]byte, error) {
 	}
 	body.WriteString(tableTOML(ours[0], c.handler(table(config, cri...))))
 
-	if inlineTable.Match(bare) {
+	if regexp.MustCompile(inlineTable).Match(bare) {
 		return nil, refuse("write them as [tables], or add this by hand:\n"+body.String(), "its tables for CRI are written inline, so nothing can be added to them")
 	}
 	out := withoutLines(text)

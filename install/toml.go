@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -77,14 +76,13 @@ func listTOML(list []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
 // tableTOML is a table with its header, and the tables in it after it. The
 // encoder's own headers would open the tables around it a second time.
 func tableTOML(path []string, m map[string]any) string {
+	const bare = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 	keys := make([]string, len(path))
 	for i, key := range path {
-		if keys[i] = key; !bareKey.MatchString(key) {
+		if keys[i] = key; key == "" || strings.Trim(key, bare) != "" {
 			keys[i] = quoteTOML(key)
 		}
 	}

@@ -70,7 +70,7 @@ func shimRows(t *testing.T, rounds func(int) int, line func(...string)) {
 	x := newThrough(t)
 	row := func(work, against, aim string, n int, a, b func()) {
 		t.Helper()
-		ma, mb := alternate(rounds(n), a, b)
+		ma, mb := alternate(rounds(n), rested(a), rested(b))
 		line(work, against, ms(ma), ms(mb), fmt.Sprintf("%.2fx, %+.2f ms", float64(ma)/float64(mb), float64((ma-mb).Microseconds())/1000), aim)
 	}
 	row("shim `create`, one dict secret", "`runc create` with the hook listed", "<= 1.1x, <= 5 ms", 100,
