@@ -53,7 +53,7 @@ func Logout(ctx context.Context, stateDir string) (Farewell, error) {
 	var errs fault.List
 	slots := make(chan struct{}, maxParallel)
 	for _, name := range h.names() {
-		if !tokenName.MatchString(name) {
+		if !isTokenFile(name) {
 			continue
 		}
 		all.Go(func() {
@@ -165,7 +165,7 @@ func (h *host) clear(stays func(name string) bool) (f Farewell) {
 		switch {
 		case strings.HasSuffix(name, lockSuffix):
 			continue
-		case tokenName.MatchString(name):
+		case isTokenFile(name):
 			f.Forgotten++
 		case strings.HasSuffix(name, secretIDSuffix):
 			f.SecretIDs++

@@ -4,19 +4,23 @@ package vault
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
-// tokenName is the form of the name of a file with a token.
-var tokenName = regexp.MustCompile(`^[0-9a-f]{64}(\.[0-9a-f]{16})?$`)
+// isTokenFile reports whether a file's name is that of one with a token.
+func isTokenFile(name string) bool { return isHex(name, 64) || isSession(name) }
 
-// sessionName is the form of what [Source.Session] gives: a key, and which of
-// its tokens.
-var sessionName = regexp.MustCompile(`^[0-9a-f]{64}\.[0-9a-f]{16}$`)
+// isSession reports whether s is of the form of what [Source.Session] gives: a key,
+// and which of its tokens.
+func isSession(s string) bool {
+	key, id, _ := strings.Cut(s, ".")
+	return isHex(key, 64) && isHex(id, 16)
+}
+
+func isHex(s string, digits int) bool { return len(s) == digits && only(s, "0123456789abcdef") }
 
 // find gives the token of a session. It is the key's own, or one that had to
 // make room for another and has leases that end with it.

@@ -58,7 +58,7 @@ func (h *host) sweep(ctx context.Context) {
 			if h.load(ctx, name, &r) && !r.holds() {
 				h.remove(name)
 			}
-		case tokenName.MatchString(name):
+		case isTokenFile(name):
 			h.sweepToken(ctx, name, needed)
 		case strings.HasSuffix(name, secretIDSuffix+lockSuffix): // few, and of use until the host is down
 		case strings.HasSuffix(name, lockSuffix):

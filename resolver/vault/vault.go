@@ -39,7 +39,6 @@ package vault
 import (
 	"context"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -107,7 +106,7 @@ type Source struct {
 // is asked when the first secret is. But where the token of a session is good,
 // is looked up. The secrets are for c.
 func New(config Config, c resolver.Container) (*Source, error) {
-	if sessionName.MatchString(config.Session) {
+	if isSession(config.Session) {
 		config = config.atHome()
 	}
 	addresses, err := checkAddresses(config.Addresses)
@@ -122,7 +121,7 @@ func New(config Config, c resolver.Container) (*Source, error) {
 	config.Prefix = strings.Trim(config.Prefix, "/")
 	config.Auth.Mount = strings.Trim(config.Auth.Mount, "/")
 	if config.Session != "" {
-		if !sessionName.MatchString(config.Session) {
+		if !isSession(config.Session) {
 			return nil, settings("vault: not the name of a kept login")
 		}
 	} else if err := config.Auth.check(); err != nil {
@@ -190,21 +189,22 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 	return s.orKept(ctx, at, version, func(ctx context.Context) (*resolver.Secret, error) { return s.lookUp(ctx, at, version) })
 }
 
-var plainParts = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
+// alphanumeric is what names may have besides punctuation.
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // plain reports whether p can be a part of a path without leaving it: nothing
 // that a URL, a proxy or the server would read as more than a name.
 func plain(p string) bool {
-	if !plainParts.MatchString(p) {
-		return false
-	}
 	for part := range strings.SplitSeq(p, "/") {
-		if part == "." || part == ".." {
+		if !only(part, alphanumeric+"._-") || part == "." || part == ".." {
 			return false
 		}
 	}
 	return true
 }
+
+// only reports whether s is not empty and has no other characters than these.
+func only(s, characters string) bool { return s != "" && strings.Trim(s, characters) == "" }
 
 func settings(format string, args ...any) error {
 	return fault.New(fault.Settings, "", format, args...)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 
@@ -19,8 +18,6 @@ import (
 
 // maxJWT is the size of the largest token that is read.
 const maxJWT = 64 << 10
-
-var uid = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
 
 // openVolume opens a volume that a kubelet has projected for a pod, and gives
 // the pod's uid. The way to it has no symbolic link and nobody else can write
@@ -40,7 +37,7 @@ func openVolume(kubelet, source string) (volume *os.Root, pod string, err error)
 		rest, below = strings.CutPrefix(source, at+"/")
 	}
 	parts := strings.Split(rest, "/")
-	if !below || path.Clean(source) != source || len(parts) != 5 || parts[0] != "pods" || !uid.MatchString(parts[1]) ||
+	if !below || path.Clean(source) != source || len(parts) != 5 || parts[0] != "pods" || !only(parts[1], alphanumeric+"-") ||
 		parts[2] != "volumes" || parts[3] != "kubernetes.io~projected" {
 		return nil, "", not("is not " + kubelet + "/pods/<uid>/volumes/kubernetes.io~projected/<name>")
 	}

@@ -86,8 +86,8 @@ func (s *Source) findWorkload() (*workload, error) {
 }
 
 // podGroup is the pod's uid in the control group that a kubelet gives to a pod,
-// where - may be _.
-var podGroup = regexp.MustCompile(`kubepods[^:]*[/-]pod([A-Za-z0-9_-]+)`)
+// where - may be _. It is compiled where a workload is asked for.
+const podGroup = `kubepods[^:]*[/-]pod([A-Za-z0-9_-]+)`
 
 // engineSays gives the pod's uid as the engine has it from the kubelet, by the
 // place where it says so. A pod that may mount what it likes of the host could
@@ -96,7 +96,7 @@ var podGroup = regexp.MustCompile(`kubepods[^:]*[/-]pod([A-Za-z0-9_-]+)`)
 func engineSays(doc *spec.Doc) map[string]string {
 	said := map[string]string{}
 	if text, ok := member(doc, "linux", "cgroupsPath"); ok {
-		if m := podGroup.FindStringSubmatch(text); m != nil {
+		if m := regexp.MustCompile(podGroup).FindStringSubmatch(text); m != nil {
 			said["cgroupsPath"] = m[1]
 		}
 	}
