@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -143,7 +144,22 @@ func (s *Settings) parse(text []byte) error {
 	for _, key := range meta.Undecoded() {
 		errs.Add(s.errorf(nearest(key), "unknown key %q", key.String()))
 	}
+	for _, err := range s.miscased(meta) {
+		errs.Add(err)
+	}
 	return errs.Err()
+}
+
+// miscased refuses keys that are known in another case. The TOML package takes
+// them, and of "address" and "Address" any one.
+func (s *Settings) miscased(meta toml.MetaData) (errs []error) {
+	known := keys(reflect.TypeFor[Settings](), "")
+	for _, key := range meta.Keys() {
+		if right := inCase(key, known); right != "" {
+			errs = append(errs, s.errorf(fmt.Sprintf("did you mean %q?", right), "unknown key %q", key.String()))
+		}
+	}
+	return errs
 }
 
 // syntaxError says where the text is wrong, and not what it says there: that
@@ -151,7 +167,7 @@ func (s *Settings) parse(text []byte) error {
 func (s *Settings) syntaxError(text []byte, err error) error {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
-		return s.errorf("", "%s", wrongType(text))
+		return s.wrongType(text)
 	}
 	at := fmt.Sprintf("line %d", pe.Position.Line)
 	if pe.LastKey != "" {

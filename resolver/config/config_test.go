@@ -191,6 +191,33 @@ func TestLoadRefuses(t *testing.T) {
 		"an unknown table": {
 			"[dicts]\npath = \"x\"", []string{`unknown key "dicts"`, `unknown key "dicts.path"`}, []string{all, `did you mean "dict.path"?`},
 		},
+		"a key of the table below": {
+			"[vault]\ntoken = \"x\"\nrole_id = \"x\"", []string{`unknown key "vault.token"`, `unknown key "vault.role_id"`},
+			[]string{`did you mean "vault.auth.token"?`, `did you mean "vault.auth.role_id"?`},
+		},
+		"a key of the table above": {
+			"[vault.auth]\nnamespace = \"x\"", []string{`unknown key "vault.auth.namespace"`}, []string{`did you mean "vault.namespace"?`},
+		},
+		"a key outside of its table": {
+			"address = \"x\"", []string{`unknown key "address"`}, []string{`did you mean "vault.address"?`},
+		},
+		"a table outside of its table": {
+			"[auth]\nmethod = \"x\"", []string{`unknown key "auth"`, `unknown key "auth.method"`},
+			[]string{`did you mean "vault.auth"?`, `did you mean "vault.auth.method"?`},
+		},
+		"the beginning of a key": {
+			"[vault]\naddr = \"x\"", []string{`unknown key "vault.addr"`}, []string{`did you mean "vault.address"?`},
+		},
+		"near by the name of the table alone": {
+			"[vault]\nurl = \"x\"", []string{`unknown key "vault.url"`},
+			[]string{"the keys below [vault] are " + strings.Join(below("vault", keys(reflect.TypeFor[Settings](), "")), ", ")},
+		},
+		"another case": {
+			"[Dict]\npath = \"a\"\nPath = \"b\"", []string{`unknown key "Dict"`, `unknown key "Dict.Path"`}, []string{`did you mean "dict"?`, `did you mean "dict.path"?`},
+		},
+		"another case and type": {
+			"[Vault]\naddress = 5", []string{`unknown key "Vault"`}, []string{`did you mean "vault"?`},
+		},
 		"a duration without unit":     {"deadline = \"10\"", []string{`line 1, at "deadline": want a positive duration such as "10s" or "24h"`}, nil},
 		"a duration that is a number": {"\ndeadline = 10", []string{`line 2, at "deadline": want a positive duration such as "10s" or "24h"`}, nil},
 		"a day":                       {"[vault.outage]\nmax_age = \"1d\"", []string{`line 2, at "vault.outage.max_age": want a positive duration such as "10s" or "24h"`}, nil},

@@ -17,19 +17,88 @@ import (
 // nearest is the hint for a key that is not known.
 func nearest(key toml.Key) string {
 	known := keys(reflect.TypeFor[Settings](), "")
-	for _, k := range known {
-		if strings.HasPrefix(k, key.String()+"_") { // secret_id for secret_id_file
-			return fmt.Sprintf("did you mean %q?", k)
-		}
-	}
-	if n := spec.Nearest(key.String(), known); n != "" {
-		return fmt.Sprintf("did you mean %q?", n)
+	if k := meant(key, known); k != "" {
+		return fmt.Sprintf("did you mean %q?", k)
 	}
 	of, table := "", key[:len(key)-1].String()
-	if inner := slices.DeleteFunc(slices.Clone(known), func(k string) bool { return !strings.HasPrefix(k, table+".") }); len(inner) > 0 {
+	if inner := below(table, known); len(inner) > 0 {
 		known, of = inner, " below ["+table+"]"
 	}
 	return "the keys" + of + " are " + strings.Join(known, ", ")
+}
+
+// meant is the known key, or table, that was probably meant; empty where none was.
+func meant(key toml.Key, known []string) string {
+	name, table, last := key.String(), key[:len(key)-1].String(), key[len(key)-1]
+	for _, k := range known {
+		if strings.HasPrefix(k, name+"_") || len(last) > 3 && strings.HasPrefix(k, name) { // secret_id for secret_id_file, addr for address
+			return k
+		}
+	}
+	// In another table: role_id below [vault], or all of [auth].
+	var elsewhere []string
+	for _, k := range append(slices.Clone(known), tables(known)...) {
+		of, own := split(k)
+		if strings.HasSuffix(k, "."+name) || own == last && (within(of, table) || within(table, of)) {
+			elsewhere = append(elsewhere, k)
+		}
+	}
+	if len(elsewhere) == 1 {
+		return elsewhere[0]
+	}
+	if table == "" || !slices.Contains(tables(known), table) {
+		return spec.Nearest(name, known)
+	}
+	// What both have of the table would make any two keys look alike.
+	var beside []string
+	for _, k := range known {
+		if of, own := split(k); of == table {
+			beside = append(beside, own)
+		}
+	}
+	if n := spec.Nearest(last, beside); n != "" {
+		return table + "." + n
+	}
+	return ""
+}
+
+// inCase is a known key, or table, as it is written, of which key's last part
+// differs in case alone.
+func inCase(key toml.Key, known []string) string {
+	for _, k := range append(tables(known), known...) {
+		if _, own := split(k); strings.EqualFold(k, key.String()) && own != key[len(key)-1] {
+			return k
+		}
+	}
+	return ""
+}
+
+// tables are those that keys are in.
+func tables(keys []string) (names []string) {
+	for _, k := range keys {
+		for of, _ := split(k); of != ""; of, _ = split(of) {
+			if !slices.Contains(names, of) {
+				names = append(names, of)
+			}
+		}
+	}
+	return names
+}
+
+// split gives the table that a key is in, and what it is called there.
+func split(key string) (table, own string) {
+	i := strings.LastIndexByte(key, '.')
+	return key[:max(i, 0)], key[i+1:]
+}
+
+// within reports whether a table is below another one.
+func within(table, above string) bool {
+	return table != above && (above == "" || strings.HasPrefix(table, above+"."))
+}
+
+// below are the keys in a table and in those below it.
+func below(table string, keys []string) []string {
+	return slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !strings.HasPrefix(k, table+".") })
 }
 
 // keys lists the keys of a table, dotted, as the struct's tags have them; what
@@ -59,14 +128,17 @@ func keys(t reflect.Type, prefix string) []string {
 
 // wrongType says which key has a value of another type than it should. The TOML
 // package knows it and tells only the types.
-func wrongType(text []byte) string {
+func (s *Settings) wrongType(text []byte) error {
 	var tree map[string]any
-	if _, err := toml.Decode(string(text), &tree); err == nil {
+	if meta, err := toml.Decode(string(text), &tree); err == nil {
 		if key, want := mismatch(tree, reflect.TypeFor[Settings](), ""); key != "" {
-			return fmt.Sprintf("%q must be %s", key, want)
+			return s.errorf("", "%q must be %s", key, want)
+		}
+		if errs := s.miscased(meta); len(errs) > 0 {
+			return errs[0]
 		}
 	}
-	return "the file does not have the form of settings"
+	return s.errorf("", "the file does not have the form of settings")
 }
 
 // mismatch finds the first key below v that is not of the type that t has for
