@@ -172,7 +172,7 @@ func (s *Source) refusal(at string, a answer) error {
 	case http.StatusOK:
 		return nil
 	case http.StatusNotFound:
-		return s.missing(at, 0, a)
+		return s.missing(at, "", 0, a)
 	case http.StatusForbidden:
 		return s.forbidden("read "+at, at, "read", a)
 	}

@@ -85,12 +85,16 @@ func (s *Source) understand(o *opening, at, p string, version int, a answer) (*r
 	case http.StatusOK:
 		return s.secret(at, o.kv, a)
 	case http.StatusNotFound:
-		return nil, s.missing(at, version, a)
+		return nil, s.missing(at, s.twice(o.kv, p), version, a)
 	case http.StatusForbidden:
 		if isInvalid(a) {
 			return nil, s.invalidToken("read " + at)
 		}
-		return nil, s.fault(fault.Refused, s.policyHint(o.kv, p), "read %s: the token's policies do not allow it (HTTP 403)", at).Because(fault.Denied)
+		hint := s.policyHint(o.kv, p)
+		if twice := s.twice(o.kv, p); twice != "" {
+			hint = twice + "; or else, " + hint
+		}
+		return nil, s.fault(fault.Refused, hint, "read %s: the token's policies do not allow it (HTTP 403)", at).Because(fault.Denied)
 	}
 	return nil, s.fault(fault.Refused, "", "read %s: %s", at, a.seen())
 }
@@ -158,8 +162,8 @@ func text(v any) (string, error) {
 }
 
 // missing is the error of a 404. Only one that says nothing, or that carries
-// the metadata of a version that is gone, is a miss.
-func (s *Source) missing(at string, version int, a answer) error {
+// the metadata of a version that is gone, is a miss. hint is for one that says nothing.
+func (s *Source) missing(at, hint string, version int, a answer) error {
 	if msg := a.messages(); msg != "" {
 		return s.fault(fault.Refused, "", "read %s: %s", at, a.seen())
 	}
@@ -178,9 +182,8 @@ func (s *Source) missing(at string, version int, a answer) error {
 		return s.fault(fault.Missing, "`vault kv undelete` brings it back", "%s: version %d was deleted%s", at, m.Version, when)
 	}
 	if version != 0 {
-		return s.fault(fault.Missing, "", "nothing at %s in version %d", at, version)
+		return s.fault(fault.Missing, hint, "nothing at %s in version %d", at, version)
 	}
-	hint := ""
 	if strings.Contains(at, "/creds/") && !s.isDynamic(at) {
 		hint = "for credentials that Vault makes, list their path in dynamic under [vault]"
 	}
@@ -202,6 +205,33 @@ var errInvalidToken = errors.New("the token is not valid (HTTP 403)")
 func (s *Source) invalidToken(what string) *fault.Error {
 	return fault.New(fault.Refused, "get a new token; an expired or revoked one looks the same as a mistyped one",
 		"vault %s: %s: %w", s.servers.String(), what, errInvalidToken).Because(fault.Denied)
+}
+
+// twice is the hint for a path below the mount with something in it twice, since
+// prefix or name repeat what is put before them; empty for any other path.
+func (s *Source) twice(kv int, p string) string {
+	mount := s.config.Mount
+	before := []string{mount}
+	if kv == 2 {
+		before = []string{path.Join(mount, "data"), mount, "data"}
+	}
+	prefix, _ := s.prefix() // without it nothing was asked
+	for _, b := range before {
+		if within(prefix, b) {
+			return fmt.Sprintf("take %s away from prefix, unless it is meant twice: it is put before it", b)
+		}
+	}
+	name := p
+	if prefix != "" {
+		name = strings.TrimPrefix(p, prefix+"/")
+		before = append([]string{path.Join(before[0], prefix), path.Join(mount, prefix)}, append(before, prefix)...)
+	}
+	for _, b := range before {
+		if rest, ok := strings.CutPrefix(name, b+"/"); ok {
+			return fmt.Sprintf("ask for %s, unless %s is meant twice: it is put before names", rest, b)
+		}
+	}
+	return ""
 }
 
 // policyHint is the policy that reading p below the mount takes.

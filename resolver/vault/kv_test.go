@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -152,6 +153,42 @@ func TestNames(t *testing.T) {
 		if _, err := get(t, s, 5*time.Second, "absent", -1); !errors.Is(err, fault.Annotation) {
 			t.Errorf("version -1: %v", err)
 		}
+	}
+}
+
+// What is put before a prefix and before names is repeated in them by many who
+// come from paths of policies or of `vault kv`. A policy for such a path would not help.
+func TestTwice(t *testing.T) {
+	server.Policy(t, "narrow", `path "secret/data/containers/*" { capabilities = ["read"] }`)
+	root, narrow := server.RootToken, server.Token(t, "narrow")
+	for name, tt := range map[string]struct {
+		mount, prefix, token, ask string
+		class                     fault.Class
+		hint                      string // "" for none
+	}{
+		"nothing":               {kv2, "containers", root, "db-x", fault.Missing, ""},
+		"alike":                 {kv2, "containers", root, "containers-db", fault.Missing, ""},
+		"as in the policy":      {kv2, "containers", root, "secret/data/containers/db-x", fault.Missing, "ask for db-x, unless secret/data/containers is meant"},
+		"as vault kv has it":    {kv2, "containers", root, "secret/containers/db-x", fault.Missing, "ask for db-x, unless secret/containers is meant"},
+		"the prefix":            {kv2, "containers", root, "containers/db-x", fault.Missing, "ask for db-x, unless containers is meant"},
+		"no prefix":             {kv2, "", root, "data/db-x", fault.Missing, "ask for db-x, unless data is meant"},
+		"data, version 1":       {kv1, "containers", root, "data/db-x", fault.Missing, ""},
+		"the mount, version 1":  {kv1, "containers", root, kv1 + "/containers/db-x", fault.Missing, "ask for db-x, unless " + kv1 + "/containers is meant"},
+		"data in prefix":        {kv2, "data/containers", root, "db-x", fault.Missing, "take data away from prefix"},
+		"the mount in prefix":   {kv2, "secret/containers", root, "db-x", fault.Missing, "take secret away from prefix"},
+		"both in prefix":        {kv2, "secret/data/containers", narrow, "db-x", fault.Refused, "take secret/data away from prefix, unless it is meant twice: it is put before it; or else, a policy"},
+		"the name, not allowed": {kv2, "", narrow, "secret/data/db-x", fault.Refused, "ask for db-x, unless secret/data is meant twice: it is put before names; or else, a policy"},
+		"not allowed":           {kv2, "", narrow, "db-x", fault.Refused, "a policy that allows it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config(server, tt.mount, tt.token)
+			c.Prefix = tt.prefix
+			_, err := get(t, source(t, c), 5*time.Second, tt.ask, 0)
+			wantFault(t, err, tt.class)
+			if hint := strings.Join(fault.Hints(err), "\n"); !strings.HasPrefix(hint, tt.hint) || tt.hint == "" && hint != "" {
+				t.Errorf("hint %q, want %q", hint, tt.hint)
+			}
+		})
 	}
 }
 

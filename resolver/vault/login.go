@@ -123,15 +123,16 @@ func checkTokenFile(a Auth) error {
 
 // givenToken is a token that somebody else got.
 func (s *Source) givenToken(context.Context) (grant, error) {
-	token := s.config.Auth.Token.Reveal()
+	token, where := s.config.Auth.Token.Reveal(), "token under [vault.auth]"
 	if s.config.Auth.Method == "token_file" {
 		var err error
 		if token, err = credential("token_file", s.config.Auth.TokenFile); err != nil {
 			return grant{}, err
 		}
+		where = "token_file: " + s.config.Auth.TokenFile
 	}
 	if !isToken(token) {
-		return grant{}, settings("vault: the token has characters that no token has")
+		return grant{}, settings("vault: %s has characters that no token has", where)
 	}
 	return grant{token: resolver.NewValue(token)}, nil
 }

@@ -28,6 +28,12 @@ func TestNew(t *testing.T) {
 		"no scheme":         {func(c *vault.Config) { c.Addresses = []string{"vault.example:8200"} }, `write it as "https://vault.example:8200"`},
 		"API's address":     {func(c *vault.Config) { c.Addresses = []string{"https://host:8200/v1/"} }, "take /v1 away"},
 		"other scheme":      {func(c *vault.Config) { c.Addresses = []string{"unix:///run/vault.sock"} }, "not an http or https URL"},
+		"one of two":        {func(c *vault.Config) { c.Addresses = append(c.Addresses, "b:8200") }, "address 2 of 2 is not an http or https URL"},
+		"none of two":       {func(c *vault.Config) { c.Addresses = append(c.Addresses, "") }, "address 2 of 2 is not an http or https URL"},
+		"IPv6, bare":        {func(c *vault.Config) { c.Addresses = []string{"https://2001:db8::1:8200"} }, `as "https://[2001:db8::1]:8200"`},
+		"port":              {func(c *vault.Config) { c.Addresses = []string{"https://host:82000"} }, "https://host:82000: a port is a number"},
+		"port 0":            {func(c *vault.Config) { c.Addresses = []string{"https://[::1]:0"} }, "a port is a number"},
+		"port left out":     {func(c *vault.Config) { c.Addresses = []string{"https://host:"} }, ""},
 		"http":              {func(c *vault.Config) { c.Addresses = []string{"http://vault.example:8200"} }, "write the address with https://"},
 		"HTTP":              {func(c *vault.Config) { c.Addresses = []string{"HTTP://10.0.0.1"} }, "http://10.0.0.1 would send the token over the network in clear"},
 		"http, a trick":     {func(c *vault.Config) { c.Addresses = []string{"http://127.0.0.1.example"} }, "in clear"},
@@ -82,6 +88,7 @@ func TestLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	absent := filepath.Join(t.TempDir(), "absent")
+	document := file(t, `{"auth": {"client_token": "`+token+`"}}`)
 
 	for name, tt := range map[string]struct {
 		auth  vault.Auth
@@ -95,18 +102,19 @@ func TestLogin(t *testing.T) {
 			Method: "approle", Mount: "auth.two/roles", RoleIDFile: file(t, otherRole), SecretIDFile: file(t, otherSecret),
 		}, 0, ""},
 
-		"wrong token":     {vault.Auth{Method: "token", Token: resolver.NewValue("hvs.nobodys")}, fault.Refused, "the token is not valid"},
-		"revoked token":   {vault.Auth{Method: "token", Token: resolver.NewValue(revoked)}, fault.Refused, "the token is not valid"},
-		"broken token":    {vault.Auth{Method: "token", Token: resolver.NewValue("hvs.a\r\nX: y")}, fault.Settings, "no token has"},
-		"empty file":      {vault.Auth{Method: "token_file", TokenFile: file(t, "\n")}, fault.Settings, "is empty"},
-		"absent file":     {vault.Auth{Method: "token_file", TokenFile: absent}, fault.Settings, absent},
-		"open token file": {vault.Auth{Method: "token_file", TokenFile: open}, fault.Refused, "token_file"},
-		"open role file":  {vault.Auth{Method: "approle", RoleIDFile: open}, fault.Refused, "role_id_file"},
-		"open secret id":  {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: open}, fault.Refused, "secret_id_file"},
-		"wrong role":      {vault.Auth{Method: "approle", RoleID: "0815", SecretIDFile: file(t, secretID)}, fault.Refused, "invalid role or secret ID"},
-		"wrong secret id": {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: file(t, "wrongly-"+secretID)}, fault.Refused, "invalid role or secret ID"},
-		"no secret id":    {vault.Auth{Method: "approle", RoleID: roleID}, fault.Refused, "auth/approle/login"},
-		"no such method":  {vault.Auth{Method: "approle", Mount: "nowhere", RoleID: roleID}, fault.Refused, "auth/nowhere/login"},
+		"wrong token":      {vault.Auth{Method: "token", Token: resolver.NewValue("hvs.nobodys")}, fault.Refused, "the token is not valid"},
+		"revoked token":    {vault.Auth{Method: "token", Token: resolver.NewValue(revoked)}, fault.Refused, "the token is not valid"},
+		"broken token":     {vault.Auth{Method: "token", Token: resolver.NewValue("hvs.a\r\nX: y")}, fault.Settings, "no token has"},
+		"empty file":       {vault.Auth{Method: "token_file", TokenFile: file(t, "\n")}, fault.Settings, "is empty"},
+		"JSON in the file": {vault.Auth{Method: "token_file", TokenFile: document}, fault.Settings, "token_file: " + document + " has characters"},
+		"absent file":      {vault.Auth{Method: "token_file", TokenFile: absent}, fault.Settings, absent},
+		"open token file":  {vault.Auth{Method: "token_file", TokenFile: open}, fault.Refused, "token_file"},
+		"open role file":   {vault.Auth{Method: "approle", RoleIDFile: open}, fault.Refused, "role_id_file"},
+		"open secret id":   {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: open}, fault.Refused, "secret_id_file"},
+		"wrong role":       {vault.Auth{Method: "approle", RoleID: "0815", SecretIDFile: file(t, secretID)}, fault.Refused, "invalid role or secret ID"},
+		"wrong secret id":  {vault.Auth{Method: "approle", RoleID: roleID, SecretIDFile: file(t, "wrongly-"+secretID)}, fault.Refused, "invalid role or secret ID"},
+		"no secret id":     {vault.Auth{Method: "approle", RoleID: roleID}, fault.Refused, "auth/approle/login"},
+		"no such method":   {vault.Auth{Method: "approle", Mount: "nowhere", RoleID: roleID}, fault.Refused, "auth/nowhere/login"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(server, kv2, "")

@@ -4,10 +4,12 @@ package vault
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -60,24 +62,40 @@ func checkAddresses(addresses []string) ([]*url.URL, error) {
 		return nil, fault.New(fault.Settings, `write address = "https://vault.example:8200" under [vault]`, "vault: no address")
 	}
 	var urls []*url.URL
-	for _, a := range addresses {
+	for i, a := range addresses {
+		which := "the address"
+		if len(addresses) > 1 {
+			which = fmt.Sprintf("address %d of %d", i+1, len(addresses))
+		}
 		u, err := url.Parse(a)
 		switch {
-		case a == "":
+		case a == "" && len(addresses) == 1:
 			return nil, fault.New(fault.Settings, `write address = "https://vault.example:8200" under [vault]`, "vault: no address")
 		case err != nil || u.Host == "" || u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
 			// The text of the error would repeat the address, with its password.
-			return nil, fault.New(fault.Settings, `write it as "https://vault.example:8200"`, "vault: the address is not an http or https URL")
+			hint := `write it as "https://vault.example:8200"`
+			if strings.Count(a, ":") > 2 && !strings.Contains(a, "@") {
+				hint += `, and with an IPv6 address as "https://[2001:db8::1]:8200"`
+			}
+			return nil, fault.New(fault.Settings, hint, "vault: %s is not an http or https URL", which)
 		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-			return nil, settings("vault: the address must not have a user, query or fragment")
+			return nil, settings("vault: %s must not have a user, query or fragment", which)
 		case u.Scheme == "http" && !loopback(u.Hostname()):
 			return nil, fault.New(fault.Settings, "write the address with https://", "vault: %s would send the token over the network in clear", u.Redacted())
 		case path.Base(u.Path) == "v1":
 			return nil, fault.New(fault.Settings, "take /v1 away: it is added to the address", "vault: %s is an address of Vault's API, and not of the server", u.Redacted())
+		case !isPort(u.Port()):
+			return nil, settings("vault: %s: a port is a number from 1 to 65535", u.Redacted())
 		}
 		urls = append(urls, &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
 	}
 	return urls, nil
+}
+
+// isPort reports whether port can be one of a URL; "" is the scheme's.
+func isPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 // loopback reports whether host is this machine: what is sent there is on no

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"regexp"
+	"strings"
 	"sync/atomic"
 
 	"github.com/hashicorp/vault/api"
@@ -94,6 +95,10 @@ func (s *Source) checkWrapped(ctx context.Context, token string) error {
 	})
 	if err != nil {
 		return err
+	}
+	if a.status != http.StatusOK && !strings.Contains(token, ".") { // of what kind it is, stands before the dot
+		return s.fault(fault.Refused, "write it as `vault write -force -wrap-ttl=10m -field=wrapping_token ...`; a secret id that is not wrapped belongs in secret_id_file",
+			"what is in %s is no wrapping token: %s", s.config.Auth.WrappedSecretIDFile, a.seen()).Because(fault.Denied)
 	}
 	if a.status != http.StatusOK {
 		return s.spent(a)

@@ -151,6 +151,9 @@ func TestWrappedSpent(t *testing.T) {
 		"no token at all": {func(t *testing.T, c *vault.Config, _ string) {
 			c.Auth.WrappedSecretIDFile = file(t, "hvs.nonsense")
 		}, []string{"was used already, or has expired"}},
+		"a secret id": {func(t *testing.T, c *vault.Config, _ string) {
+			c.Auth.WrappedSecretIDFile = file(t, "5c4e2a70-8f1d-4c8e-9d0a-0f4f6a6d2b11")
+		}, []string{"is no wrapping token", "belongs in secret_id_file"}},
 		"of a secret": {func(t *testing.T, c *vault.Config, _ string) {
 			client, err := server.Client.CloneWithHeaders()
 			if err != nil {
