@@ -16,6 +16,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/start"
+	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
@@ -49,13 +50,17 @@ func logout(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	holders, err := leaseHolders(settings.StateDir)
-	if err != nil {
+	running, gone, err := leaseHolders(settings.StateDir)
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(holders) > 0 && !c.Bool("force") {
+	case c.Bool("force"):
+	case len(running) > 0:
 		return fault.New(fault.Refused, "stop them first; with --force their leases end now, and what they were given stops working",
-			"leases would end of containers that run: %s", strings.Join(holders, ", "))
+			"leases would end of containers that run: %s", strings.Join(running, ", "))
+	case len(gone) > 0:
+		return fault.New(fault.Refused, "`oci-secrets leases keep` revokes them; with --force they end now, with their tokens",
+			"leases are there still of containers that are gone: %s", strings.Join(gone, ", "))
 	}
 	ctx, cancel := context.WithTimeout(c.Context, settings.Deadline.Duration)
 	defer cancel()
@@ -114,21 +119,20 @@ func forget(c *cli.Context, stateDir string) error {
 }
 
 // leaseHolders are the containers for which leases are recorded.
-func leaseHolders(stateDir string) ([]string, error) {
+func leaseHolders(stateDir string) (running, gone []string, err error) {
 	root, err := memory.Open(stateDir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = root.Close() }() // only read from
-	var ids []string
 	err = fs.WalkDir(root.FS(), place.Leases, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return ignoreAbsent(err) // a container may just end
 		}
-		var record struct{ Container string }
+		var record lease.Record
 		data, err := root.ReadFile(name)
 		if err != nil {
 			return ignoreAbsent(err)
@@ -136,11 +140,16 @@ func leaseHolders(stateDir string) ([]string, error) {
 		if json.Unmarshal(data, &record) != nil || record.Container == "" {
 			record.Container = "one that " + filepath.Join(stateDir, name) + " does not tell"
 		}
-		ids = append(ids, record.Container)
+		if record.Gone() {
+			gone = append(gone, record.Container)
+		} else {
+			running = append(running, record.Container)
+		}
 		return nil
 	})
-	slices.Sort(ids)
-	return slices.Compact(ids), err
+	slices.Sort(running)
+	slices.Sort(gone)
+	return slices.Compact(running), slices.Compact(gone), err
 }
 
 func ignoreAbsent(err error) error {

@@ -118,6 +118,12 @@ func TestLogout(t *testing.T) {
 	if !strings.Contains(r.Stderr, "containers that run: web\n") || !strings.Contains(r.Stderr, "--force") {
 		t.Error(r.Stderr)
 	}
+	// One that ended without a poststop cannot be stopped first.
+	rig.WriteFile(t, filepath.Join(s.state, "leases/a/b"), `{"container": "web", "lease": "database/creds/x/1", "bundle": "`+s.state+`/absent"}`, 0o600)
+	r = s.logout(t, 12, "")
+	if !strings.Contains(r.Stderr, "containers that are gone: web\n") || !strings.Contains(r.Stderr, "leases keep") {
+		t.Error(r.Stderr)
+	}
 	s.logout(t, 0, said, "--force")
 	if err := os.RemoveAll(filepath.Join(s.state, "leases")); err != nil {
 		t.Fatal(err)
