@@ -198,6 +198,10 @@ func TestLoadRefuses(t *testing.T) {
 		"a key of the table above": {
 			"[vault.auth]\nnamespace = \"x\"", []string{`unknown key "vault.auth.namespace"`}, []string{`did you mean "vault.namespace"?`},
 		},
+		"a key below the tables": {
+			"[vault.auth]\nrole = \"x\"\ndeadline = \"5s\"", []string{`unknown key "vault.auth.deadline"`},
+			[]string{`did you mean "deadline"? it belongs above the first [table]`},
+		},
 		"a key outside of its table": {
 			"address = \"x\"", []string{`unknown key "address"`}, []string{`did you mean "vault.address"?`},
 		},

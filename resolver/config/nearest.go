@@ -18,7 +18,11 @@ import (
 func nearest(key toml.Key) string {
 	known := keys(reflect.TypeFor[Settings](), "")
 	if k := meant(key, known); k != "" {
-		return fmt.Sprintf("did you mean %q?", k)
+		hint := fmt.Sprintf("did you mean %q?", k)
+		if len(key) > 1 && !strings.Contains(k, ".") {
+			hint += " it belongs above the first [table]"
+		}
+		return hint
 	}
 	of, table := "", key[:len(key)-1].String()
 	if inner := below(table, known); len(inner) > 0 {
