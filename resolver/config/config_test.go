@@ -192,28 +192,32 @@ func TestLoadRefuses(t *testing.T) {
 			"[dicts]\npath = \"x\"", []string{`unknown key "dicts"`, `unknown key "dicts.path"`}, []string{all, `did you mean "dict.path"?`},
 		},
 		"a key of the table below": {
-			"[vault]\ntoken = \"x\"\nrole_id = \"x\"", []string{`unknown key "vault.token"`, `unknown key "vault.role_id"`},
+			"[vault]\ntoken = \"x\"\nrole_id = \"x\"",
+			[]string{`unknown key "vault.token"`, `unknown key "vault.role_id"`},
 			[]string{`did you mean "vault.auth.token"?`, `did you mean "vault.auth.role_id"?`},
 		},
 		"a key of the table above": {
 			"[vault.auth]\nnamespace = \"x\"", []string{`unknown key "vault.auth.namespace"`}, []string{`did you mean "vault.namespace"?`},
 		},
 		"a key below the tables": {
-			"[vault.auth]\nrole = \"x\"\ndeadline = \"5s\"", []string{`unknown key "vault.auth.deadline"`},
+			"[vault.auth]\nrole = \"x\"\ndeadline = \"5s\"",
+			[]string{`unknown key "vault.auth.deadline"`},
 			[]string{`did you mean "deadline"? it belongs above the first [table]`},
 		},
 		"a key outside of its table": {
 			"address = \"x\"", []string{`unknown key "address"`}, []string{`did you mean "vault.address"?`},
 		},
 		"a table outside of its table": {
-			"[auth]\nmethod = \"x\"", []string{`unknown key "auth"`, `unknown key "auth.method"`},
+			"[auth]\nmethod = \"x\"",
+			[]string{`unknown key "auth"`, `unknown key "auth.method"`},
 			[]string{`did you mean "vault.auth"?`, `did you mean "vault.auth.method"?`},
 		},
 		"the beginning of a key": {
 			"[vault]\naddr = \"x\"", []string{`unknown key "vault.addr"`}, []string{`did you mean "vault.address"?`},
 		},
 		"near by the name of the table alone": {
-			"[vault]\nurl = \"x\"", []string{`unknown key "vault.url"`},
+			"[vault]\nurl = \"x\"",
+			[]string{`unknown key "vault.url"`},
 			[]string{"the keys below [vault] are " + strings.Join(below("vault", keys(reflect.TypeFor[Settings](), "")), ", ")},
 		},
 		"another case": {
