@@ -3,6 +3,7 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"net/url"
@@ -47,7 +48,11 @@ func clientCertificates(a Auth, address *url.URL) ([]tls.Certificate, error) {
 	}
 	cert, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		return nil, settings("vault: client_cert %s and client_key %s: %s", a.ClientCert, a.ClientKey, clean(err.Error()))
+		hint := ""
+		if bytes.Contains(key, []byte("ENCRYPTED")) {
+			hint = "the key has a passphrase, which nobody is there to type: write it without one"
+		}
+		return nil, fault.New(fault.Settings, hint, "vault: client_cert %s and client_key %s: %s", a.ClientCert, a.ClientKey, clean(err.Error()))
 	}
 	switch now := time.Now(); {
 	case now.After(cert.Leaf.NotAfter):

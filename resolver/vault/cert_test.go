@@ -3,6 +3,7 @@
 package vault_test
 
 import (
+	"encoding/pem"
 	"os"
 	"testing"
 	"time"
@@ -43,14 +44,19 @@ func TestCert(t *testing.T) {
 		"a role":    {auth: with(func(a *vault.Auth) { a.Role = "web" })},
 		"elsewhere": {auth: with(func(a *vault.Auth) { a.Mount = "tls/clients" })},
 
-		"wrong CA":         {pair(vaulttest.NewCA(t), time.Hour), fault.Refused, []string{"certificate login at auth/cert/login was refused"}},
-		"wrong role":       {with(func(a *vault.Auth) { a.Role = "other" }), fault.Refused, []string{"auth/cert/login was refused", "the CA of client_cert"}},
-		"wrong mount":      {with(func(a *vault.Auth) { a.Mount = "nowhere" }), fault.Refused, []string{"auth/nowhere/login"}},
-		"expired":          {pair(ca, -time.Minute), fault.Refused, []string{"client_cert", "has expired at", "clock"}},
-		"another's key":    {with(func(a *vault.Auth) { a.ClientKey = pair(ca, time.Hour).ClientKey }), fault.Settings, []string{"private key does not match"}},
-		"swapped":          {with(func(a *vault.Auth) { a.ClientCert, a.ClientKey = a.ClientKey, a.ClientCert }), fault.Settings, []string{"client_cert"}},
-		"an open key":      {with(func(a *vault.Auth) { a.ClientKey = tooOpen(t, canary) }), fault.Refused, []string{"client_key", "others can read it"}},
-		"no PEM":           {with(func(a *vault.Auth) { a.ClientKey = file(t, canary) }), fault.Settings, []string{"client_key"}},
+		"wrong CA":      {pair(vaulttest.NewCA(t), time.Hour), fault.Refused, []string{"certificate login at auth/cert/login was refused"}},
+		"wrong role":    {with(func(a *vault.Auth) { a.Role = "other" }), fault.Refused, []string{"auth/cert/login was refused", "the CA of client_cert"}},
+		"wrong mount":   {with(func(a *vault.Auth) { a.Mount = "nowhere" }), fault.Refused, []string{"auth/nowhere/login"}},
+		"expired":       {pair(ca, -time.Minute), fault.Refused, []string{"client_cert", "has expired at", "clock"}},
+		"another's key": {with(func(a *vault.Auth) { a.ClientKey = pair(ca, time.Hour).ClientKey }), fault.Settings, []string{"private key does not match"}},
+		"swapped":       {with(func(a *vault.Auth) { a.ClientCert, a.ClientKey = a.ClientKey, a.ClientCert }), fault.Settings, []string{"client_cert"}},
+		"an open key":   {with(func(a *vault.Auth) { a.ClientKey = tooOpen(t, canary) }), fault.Refused, []string{"client_key", "others can read it"}},
+		"no PEM":        {with(func(a *vault.Auth) { a.ClientKey = file(t, canary) }), fault.Settings, []string{"client_key"}},
+		"a passphrase": {
+			with(func(a *vault.Auth) {
+				a.ClientKey = file(t, string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte(canary)})))
+			}), fault.Settings, []string{"client_key", "the key has a passphrase"},
+		},
 		"an absent key":    {with(func(a *vault.Auth) { a.ClientKey = "/absent" }), fault.Settings, []string{"client_key: /absent does not exist"}},
 		"an absent holder": {with(func(a *vault.Auth) { a.ClientCert = "/absent" }), fault.Settings, []string{"client_cert: /absent does not exist"}},
 	} {

@@ -53,6 +53,9 @@ func (s *Source) jwt(ctx context.Context) (grant, error) {
 		var err error
 		from = cmp.Or(a.JWTFile, serviceAccountToken)
 		if token, err = credential("jwt_file", from); err != nil {
+			if a.JWTFile == "" && errors.Is(err, fault.Settings) {
+				err = fault.New(fault.Settings, "write jwt_file = \"...\" under [vault.auth], which is that path by default, or as_workload = true for the container's own token", "%s", err.Error())
+			}
 			return grant{}, err
 		}
 	}

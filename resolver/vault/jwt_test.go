@@ -154,6 +154,6 @@ func TestKubernetes(t *testing.T) {
 			t.Skip("this machine is a pod")
 		}
 		err := logIn(t, vault.Auth{Method: "kubernetes", Role: "web"}, "kubernetes")
-		wantFault(t, err, fault.Settings, "jwt_file", "/var/run/secrets/kubernetes.io/serviceaccount/token does not exist")
+		wantFault(t, err, fault.Settings, "jwt_file", "/var/run/secrets/kubernetes.io/serviceaccount/token does not exist", "write jwt_file", "or as_workload = true")
 	})
 }
