@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -428,4 +429,18 @@ func checkEnvironment(t *testing.T, name, want string) {
 	if got := os.Getenv(name); got != want {
 		t.Errorf("%s is %q, was %q", name, got, want)
 	}
+}
+
+// A cluster's servers list each other by the port on which they speak among
+// themselves, and `vault operator raft list-peers` prints that.
+func TestClusterPort(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errors.New("no") }} // as Vault's does there
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	c := config(server, kv2, server.RootToken)
+	c.Addresses = []string{srv.URL}
+	_, err := get(t, source(t, c), time.Second, "db", 0)
+	wantFault(t, err, fault.Unreachable, "remote error: tls: internal error", "check the port", "8201")
 }

@@ -121,6 +121,8 @@ func (s seen) advice(address *url.URL) string {
 		return "`vault operator unseal` opens a server that is sealed"
 	case address.Scheme == "http" && strings.Contains(s.text, "connection reset"):
 		return "a server that wants TLS does that; write its address with https://"
+	case strings.Contains(s.text, "remote error: tls: internal error"):
+		return "check the port: that of Vault's API is 8200 by default, and 8201, for the servers among themselves, does that"
 	case strings.Contains(s.text, "connection refused"), strings.Contains(s.text, "no such host"):
 		return "check the address under [vault], and that a server listens there"
 	}
