@@ -23,7 +23,7 @@ func checkAppRole(a Auth) error {
 func (s *Source) appRole(ctx context.Context) (grant, error) {
 	c := s.config.Auth
 	login := map[string]string{"role_id": c.RoleID}
-	hint := "check role_id, secret_id_file and the mount of the auth method"
+	hint := "check role_id, the mount of the auth method, and secret_id_file: a secret id may have expired or been used up"
 	var err error
 	if c.RoleIDFile != "" {
 		if login["role_id"], err = credential("role_id_file", c.RoleIDFile); err != nil {

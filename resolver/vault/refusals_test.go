@@ -73,7 +73,7 @@ func TestLoginRefused(t *testing.T) {
 	write(string(right))
 	wantCounts(t, "a moment later", counted(t, func() {
 		_, err := start(t, c, 30*time.Second, "shared/db")
-		wantFault(t, err, fault.Refused, "ago; asked again in ", "check role_id")
+		wantFault(t, err, fault.Refused, "ago; asked again in ", "check role_id", "may have expired or been used up")
 	}), counts{})
 	older(t, kept(t, c.StateDir, aRefusal), 4*time.Second)
 	wantCounts(t, "4 s later", counted(t, func() {
