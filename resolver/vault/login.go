@@ -123,7 +123,7 @@ func checkTokenFile(a Auth) error {
 
 // givenToken is a token that somebody else got.
 func (s *Source) givenToken(context.Context) (grant, error) {
-	token, where := s.config.Auth.Token.Reveal(), "token under [vault.auth]"
+	token, where := s.config.Auth.Token.Reveal(), "the token"
 	if s.config.Auth.Method == "token_file" {
 		var err error
 		if token, err = credential("token_file", s.config.Auth.TokenFile); err != nil {
