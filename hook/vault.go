@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 // openVault makes the Vault source from the settings, for one container. A
@@ -21,7 +23,17 @@ func openVault(s *config.Settings, c resolver.Container) (resolver.Source, error
 	if s.Vault.Environment {
 		v = vault.FromEnvironment(v)
 	}
-	return vault.New(v, c)
+	return newVault(s, v, c)
+}
+
+// newVault names the file of the settings that a source cannot work with, unless
+// the environment has changed them.
+func newVault(s *config.Settings, v vault.Config, c resolver.Container) (*vault.Source, error) {
+	source, err := vault.New(v, c)
+	if errors.Is(err, fault.Settings) && len(v.Variables()) == 0 {
+		err = s.Broken(err)
+	}
+	return source, err
 }
 
 // openTrial is openVault for a person who asks what a container would get, and is
@@ -29,7 +41,7 @@ func openVault(s *config.Settings, c resolver.Container) (resolver.Source, error
 func openTrial(s *config.Settings, c resolver.Container) (resolver.Source, error) {
 	v := vaultConfigForPeople(os.Stderr, s)
 	v.Trial = true
-	return vault.New(v, c)
+	return newVault(s, v, c)
 }
 
 // vaultConfigForPeople is vaultConfig with the variables that people use. What was
@@ -59,7 +71,7 @@ func openLeases(s *config.Settings) lease.Opener {
 	return func(session string) (lease.Server, error) {
 		v := vaultConfig(s)
 		v.Prefix, v.Session = "", session
-		return vault.New(v, resolver.Container{})
+		return newVault(s, v, resolver.Container{})
 	}
 }
 

@@ -184,6 +184,9 @@ func (s *Settings) errorf(hint, format string, args ...any) error {
 	return fault.New(fault.Settings, hint, "settings %s: %s", s.file, fmt.Sprintf(format, args...))
 }
 
+// Broken is an error of what is made from the settings, with their file.
+func (s *Settings) Broken(err error) error { return fmt.Errorf("settings %s: %w", s.file, err) }
+
 func (s *Settings) hasToken() bool { return s.Vault != nil && s.Vault.Auth.Token.Reveal() != "" }
 
 // complete fills in what is not set, and makes paths absolute: a relative one
