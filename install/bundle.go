@@ -29,6 +29,9 @@ func (m *Machine) bundle(o Options) (*engine, error) {
 			if err == nil && !bytes.Contains(out, jsontext.AppendQuoted(nil, o.Hook.Path)) {
 				return nil, refuse("oci-secrets uninstall bundle", "it lists the hook with another binary")
 			}
+			if err == nil && o.Hook.Config != "" && !bytes.Contains(out, jsontext.AppendQuoted(nil, o.Hook.Config)) {
+				return nil, refuse("oci-secrets uninstall bundle", "it lists the hook with other settings")
+			}
 			return out, err
 		},
 		without: func(text, original []byte) ([]byte, error) {
