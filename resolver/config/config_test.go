@@ -70,7 +70,7 @@ role_id_file = "/role-id"
 secret_id_file = "/secret-id"
 wrapped_secret_id_file = "/wrapped"
 jwt_file = "/jwt"
-as_workload = false
+as_workload = true
 workload_token = "/in/the/container"
 kubelet = "/kubelet"
 client_cert = "/cert.pem"
@@ -78,7 +78,7 @@ client_key = "/key.pem"
 [vault.leases]
 at_max_ttl = "stop"
 [vault.outage]
-mode = "last-known-good"
+mode = "refuse"
 max_age = "2h"
 directory = "/answers"
 
@@ -123,10 +123,10 @@ func TestEveryKey(t *testing.T) {
 		"vault.auth.token": canary, "vault.auth.token_file": "/token",
 		"vault.auth.role_id": "role", "vault.auth.role_id_file": "/role-id", "vault.auth.secret_id_file": "/secret-id", "vault.auth.wrapped_secret_id_file": "/wrapped",
 		"vault.auth.role": "web", "vault.auth.jwt_file": "/jwt",
-		"vault.auth.as_workload": false, "vault.auth.workload_token": "/in/the/container", "vault.auth.kubelet": "/kubelet",
+		"vault.auth.as_workload": true, "vault.auth.workload_token": "/in/the/container", "vault.auth.kubelet": "/kubelet",
 		"vault.auth.client_cert": "/cert.pem", "vault.auth.client_key": "/key.pem",
 		"vault.addresses": []string(nil), "vault.environment": true, "vault.dynamic": []string{"database/creds"},
-		"vault.leases.at_max_ttl": "stop", "vault.outage.mode": "last-known-good",
+		"vault.leases.at_max_ttl": "stop", "vault.outage.mode": "refuse",
 		"vault.outage.max_age": 2 * time.Hour, "vault.outage.directory": "/answers",
 		"log.file": "/log", "log.metrics": "/metrics.prom",
 		"dict.path": "/secrets", "dotenv.directory": "/env", "dotenv.lenient": true,
@@ -140,8 +140,8 @@ func TestEveryKey(t *testing.T) {
 		}
 	}
 	// The two do not go together.
-	s, err = Load(write(t, strings.NewReplacer("as_workload = false", "as_workload = true", LastKnownGood, Refuse).Replace(full), 0o600))
-	if err != nil || !s.Vault.Auth.AsWorkload || s.Vault.Outage.Mode != Refuse {
+	s, err = Load(write(t, strings.NewReplacer("as_workload = true\nworkload_token = \"/in/the/container\"\nkubelet = \"/kubelet\"\n", "", Refuse, LastKnownGood).Replace(full), 0o600))
+	if err != nil || s.Vault.Auth.AsWorkload || s.Vault.Outage.Mode != LastKnownGood {
 		t.Errorf("got %v, %v", s.Vault, err)
 	}
 }
@@ -260,6 +260,14 @@ func TestLoadRefuses(t *testing.T) {
 			"[vault.auth]\nas_workload = true\n[vault.outage]\nmode = \"last-known-good\"",
 			[]string{"vault.outage.mode is last-known-good, and does not go with vault.auth.as_workload"},
 			[]string{"while Vault is not there nobody can check who the workload is; set mode to refuse"},
+		},
+		"the workload's token without as_workload": {
+			"[vault.auth]\nmethod = \"approle\"\nworkload_token = \"/t\"\nkubelet = \"/k\"",
+			[]string{
+				"vault.auth.workload_token is there, and vault.auth.as_workload is not true",
+				"vault.auth.kubelet is there, and vault.auth.as_workload is not true",
+			},
+			[]string{"take workload_token away, or set as_workload = true", "take kubelet away, or set as_workload = true"},
 		},
 		"a pattern among the allowed names": {
 			"allow_names = [\"PATH\", \"LD_*\"]\n[dict]", []string{`allow_names has "LD_*", which is not a variable name`}, []string{"list each variable by its whole name"},

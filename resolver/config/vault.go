@@ -76,12 +76,18 @@ const (
 	Stop = "stop"
 )
 
+// Where a container's token is, by default.
+const (
+	workloadToken = "/var/run/secrets/kubernetes.io/serviceaccount/token" //nolint:gosec // a path
+	kubelet       = "/var/lib/kubelet"
+)
+
 // complete fills in what is not set.
 func (v *Vault) complete(absolute func(*string)) {
 	a := &v.Auth
 	for p, value := range map[*string]string{
 		&v.Leases.AtMaxTTL: Warn, &v.Outage.Mode: Refuse, &v.Outage.Directory: filepath.Join(libDirectory(), "last-known-good"),
-		&a.WorkloadToken: "/var/run/secrets/kubernetes.io/serviceaccount/token", &a.Kubelet: "/var/lib/kubelet",
+		&a.WorkloadToken: workloadToken, &a.Kubelet: kubelet,
 	} {
 		if *p == "" {
 			*p = value
@@ -104,6 +110,13 @@ func (v *Vault) check(s *Settings) (errs []error) {
 	}
 	if m := v.Outage.Mode; m != Refuse && m != LastKnownGood {
 		errs = append(errs, s.errorf("", "vault.outage.mode is %q, and must be %s or %s", m, Refuse, LastKnownGood))
+	}
+	for _, k := range []struct{ name, value, byDefault string }{
+		{"workload_token", v.Auth.WorkloadToken, workloadToken}, {"kubelet", v.Auth.Kubelet, kubelet},
+	} {
+		if k.value != k.byDefault && !v.Auth.AsWorkload {
+			errs = append(errs, s.errorf("take "+k.name+" away, or set as_workload = true", "vault.auth.%s is there, and vault.auth.as_workload is not true", k.name))
+		}
 	}
 	if v.Auth.AsWorkload && v.Outage.Mode == LastKnownGood {
 		errs = append(errs, s.errorf("while Vault is not there nobody can check who the workload is; set mode to "+Refuse,

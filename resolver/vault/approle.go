@@ -9,7 +9,10 @@ import (
 )
 
 func checkAppRole(a Auth) error {
-	if (a.RoleID == "") == (a.RoleIDFile == "") {
+	if a.RoleID != "" && a.RoleIDFile != "" {
+		return fault.New(fault.Settings, "take one of them away", "vault: auth method approle takes one of role_id and role_id_file, not both")
+	}
+	if a.RoleID == "" && a.RoleIDFile == "" {
 		return fault.New(fault.Settings, `write role_id = "..." under [vault.auth]`, "vault: auth method approle needs one of role_id and role_id_file")
 	}
 	if a.SecretIDFile != "" && a.WrappedSecretIDFile != "" {
