@@ -57,7 +57,11 @@ func (a Auth) check() error {
 	}
 	for _, key := range a.keys() {
 		if !slices.Contains(m.uses, key) {
-			return fault.New(fault.Settings, "take "+key+" away, or set method to "+whose(key),
+			hint := "take " + key + " away, or set method to " + whose(key)
+			if key == "role" && a.Method == "approle" && a.RoleID == "" && a.RoleIDFile == "" {
+				hint = "write its role_id, which `vault read auth/approle/role/NAME/role-id` shows, in the place of role"
+			}
+			return fault.New(fault.Settings, hint,
 				"vault: auth method %s does not use %s", a.Method, key)
 		}
 	}

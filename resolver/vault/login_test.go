@@ -56,6 +56,7 @@ func TestNew(t *testing.T) {
 		"no token":          {func(c *vault.Config) { c.Auth.Token = resolver.Value{} }, "needs a token"},
 		"no token file":     {func(c *vault.Config) { c.Auth = vault.Auth{Method: "token_file"} }, "needs token_file"},
 		"no role":           {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle"} }, `write role_id = "..."`},
+		"a role's name":     {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle", Role: "web"} }, "write its role_id"},
 		"two roles":         {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle", RoleID: "a", RoleIDFile: "b"} }, "take one of them away"},
 		"auth mount leaves": {func(c *vault.Config) { c.Auth = vault.Auth{Method: "approle", RoleID: "x", Mount: "../sys"} }, "auth mount"},
 	} {
