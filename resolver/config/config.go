@@ -154,6 +154,7 @@ func (s *Settings) parse(text []byte) error {
 // them, and of "address" and "Address" any one.
 func (s *Settings) miscased(meta toml.MetaData) (errs []error) {
 	known := keys(reflect.TypeFor[Settings](), "")
+	known = append(tables(known), known...)
 	for _, key := range meta.Keys() {
 		if right := inCase(key, known); right != "" {
 			errs = append(errs, s.errorf(fmt.Sprintf("did you mean %q?", right), "unknown key %q", key.String()))

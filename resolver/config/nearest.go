@@ -69,8 +69,9 @@ func meant(key toml.Key, known []string) string {
 // inCase is a known key, or table, as it is written, of which key's last part
 // differs in case alone.
 func inCase(key toml.Key, known []string) string {
-	for _, k := range append(tables(known), known...) {
-		if _, own := split(k); strings.EqualFold(k, key.String()) && own != key[len(key)-1] {
+	name := key.String()
+	for _, k := range known {
+		if _, own := split(k); strings.EqualFold(k, name) && own != key[len(key)-1] {
 			return k
 		}
 	}
