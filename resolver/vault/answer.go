@@ -62,6 +62,15 @@ func retryAfter(h http.Header) time.Duration {
 	return max(at.Sub(now), 0)
 }
 
+// maxTTL is longer than any host is up. Times that are counted with have to stay
+// far below what a Duration can hold, whatever a server says.
+const maxTTL = 10 * 365 * 24 * time.Hour
+
+// seconds is a time that a server gave in seconds.
+func seconds(n int64) time.Duration {
+	return time.Duration(min(max(n, 0), int64(maxTTL/time.Second))) * time.Second
+}
+
 // messages are the server's own error strings, on one line.
 func (a answer) messages() string {
 	var e struct{ Errors []string }

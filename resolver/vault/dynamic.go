@@ -140,7 +140,7 @@ func (s *Source) lease(ctx context.Context, at, started string) (*resolver.Secre
 		return nil, s.strange("read "+at, a)
 	}
 	if got.LeaseID != "" {
-		ttl := time.Duration(max(got.LeaseDuration, 0)) * time.Second
+		ttl := seconds(got.LeaseDuration)
 		if err := s.record(ctx, lease.Record{
 			Container: s.container.ID, Bundle: s.container.Bundle, Pid: s.container.Pid, Started: started,
 			ID: got.LeaseID, Path: at, Issued: issued, Asked: ttl, TTL: ttl, Renewable: got.Renewable,

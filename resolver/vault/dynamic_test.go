@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -317,6 +318,28 @@ func TestStrangeLeases(t *testing.T) {
 			t.Errorf("%s: revoked %d times: %v", name, revoked, err)
 		}
 		records(t, c, 0)
+	}
+}
+
+// TestEndlessLease has a server give times that no clock can count with: what is
+// recorded has to be of use to the keeper all the same.
+func TestEndlessLease(t *testing.T) {
+	for _, given := range []int64{9_223_372_036, 9_223_372_037, math.MaxInt64} {
+		c, _ := fake(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+			answer(200, "application/json", fmt.Sprintf(`{"lease_id":"database/creds/web/1","lease_duration":%d,"renewable":true,"data":{"K":"v"}}`, given))(0, w, r)
+		})
+		c.Dynamic, c.StateDir = []string{"database/creds"}, stateOf(t, "1m")
+		s := sourceFor(t, c, running)
+		if _, err := get(t, s, 5*time.Second, "database/creds/web", 0); err != nil {
+			t.Fatal(err)
+		}
+		least := 365 * 24 * time.Hour
+		if r := records(t, c, 1)[0]; r.TTL < least || r.Asked != r.TTL || r.Expires() < r.TTL || 4*r.TTL < r.TTL {
+			t.Errorf("%d seconds are recorded as %v", given, r.TTL)
+		}
+		if ttl, _, err := s.Renew(t.Context(), "database/creds/web/1", time.Hour); err != nil || ttl < least || 4*ttl < ttl {
+			t.Errorf("%d seconds are renewed as %v: %v", given, ttl, err)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ func (s *Source) Renew(ctx context.Context, id string, asked time.Duration) (ttl
 	case json.Unmarshal(a.body, &got) != nil || got.LeaseDuration == nil:
 		return 0, false, s.strange(what, a)
 	}
-	return time.Duration(max(*got.LeaseDuration, 0)) * time.Second, got.Renewable, nil
+	return seconds(*got.LeaseDuration), got.Renewable, nil
 }
 
 // Revoke ends a lease. The server does so as soon as it can, and tries again

@@ -198,7 +198,7 @@ func (s *Source) authenticate(ctx context.Context, name string, fields map[strin
 	var got struct {
 		Auth struct {
 			ClientToken   string `json:"client_token"`
-			LeaseDuration int    `json:"lease_duration"` // seconds
+			LeaseDuration int64  `json:"lease_duration"` // seconds
 			Renewable     bool
 			NumUses       int `json:"num_uses"`
 		}
@@ -207,6 +207,6 @@ func (s *Source) authenticate(ctx context.Context, name string, fields map[strin
 		return grant{}, s.fault(fault.Refused, "", "%s login at %s gave no token", name, at)
 	}
 	return grant{
-		token: resolver.NewValue(got.Auth.ClientToken), ttl: time.Duration(got.Auth.LeaseDuration) * time.Second, renewable: got.Auth.Renewable, uses: got.Auth.NumUses,
+		token: resolver.NewValue(got.Auth.ClientToken), ttl: seconds(got.Auth.LeaseDuration), renewable: got.Auth.Renewable, uses: got.Auth.NumUses,
 	}, nil
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -146,7 +145,7 @@ func (s *Source) renew(ctx context.Context, h *host, name string, k *kept) (long
 	}
 	var got struct {
 		Auth struct {
-			LeaseDuration int `json:"lease_duration"` // seconds
+			LeaseDuration int64 `json:"lease_duration"` // seconds
 			Renewable     bool
 		}
 	}
@@ -156,7 +155,7 @@ func (s *Source) renew(ctx context.Context, h *host, name string, k *kept) (long
 		renewed.renewable = false
 		return &renewed, false, nil
 	}
-	renewed.expires, renewed.renewable = asked+time.Duration(got.Auth.LeaseDuration)*time.Second, got.Auth.Renewable
+	renewed.expires, renewed.renewable = asked+seconds(got.Auth.LeaseDuration), got.Auth.Renewable
 	if renewed.left() < k.ttl/3 { // it is near its max_ttl
 		renewed.renewable = false
 		return &renewed, false, nil
