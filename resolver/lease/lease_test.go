@@ -152,6 +152,9 @@ func TestFull(t *testing.T) {
 	}
 	got, err := List(dir)
 	want(t, "all", got, err)
+	if _, err := os.Stat(filepath.Join(dir, place.Lease("a"))); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder, which says that there are leases: %v", err)
+	}
 }
 
 func TestNotOurs(t *testing.T) {

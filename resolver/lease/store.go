@@ -37,6 +37,9 @@ func Put(dir string, r Record) error {
 			break
 		}
 	}
+	if err != nil { // a folder says that there are leases
+		_ = root.Remove(place.Lease(r.Container))
+	}
 	return err
 }
 
