@@ -233,12 +233,14 @@ func (e explanation) table(w io.Writer) error {
 	return e.Timings.table(w)
 }
 
-// row writes one row; an empty cell is a dash.
+// row writes one row; an empty cell is a dash. What a server called a lease must
+// not reach a terminal as anything but text.
 func row(w io.Writer, cells ...string) {
 	for i, c := range cells {
 		if c == "" {
 			cells[i] = "-"
 		}
+		cells[i] = strings.Map(report.Printable, cells[i])
 	}
 	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) // a tabwriter tells its errors at Flush
 }

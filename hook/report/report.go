@@ -24,7 +24,7 @@ func Error(w io.Writer, err error) int {
 		_, _ = fmt.Fprintf(w, "oci-secrets: %s\n", line)
 	}
 	for _, hint := range fault.Hints(err) {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", strings.Map(printable, reword(hint)))
+		_, _ = fmt.Fprintf(w, "hint: %s\n", strings.Map(Printable, reword(hint)))
 	}
 	return Code(err)
 }
@@ -34,7 +34,7 @@ func Error(w io.Writer, err error) int {
 func OneLine(err error) string {
 	line := "oci-secrets: " + strings.Join(Lines(err), "; ")
 	for _, hint := range fault.Hints(err) {
-		line += "; hint: " + strings.Map(printable, reword(hint))
+		line += "; hint: " + strings.Map(Printable, reword(hint))
 	}
 	return line
 }
@@ -51,7 +51,7 @@ func Code(err error) int {
 func Lines(err error) []string {
 	lines := strings.Split(reword(err.Error()), "\n")
 	for i, l := range lines {
-		lines[i] = strings.Map(printable, l)
+		lines[i] = strings.Map(Printable, l)
 	}
 	return lines
 }
@@ -66,9 +66,9 @@ func Logged(err error) []string {
 	return lines[:min(len(lines), maxLogged)]
 }
 
-// printable keeps control characters, which a file or a server may have put
+// Printable keeps control characters, which a file or a server may have put
 // into a message, from a terminal.
-func printable(r rune) rune {
+func Printable(r rune) rune {
 	if unicode.IsControl(r) {
 		return ' '
 	}
