@@ -117,7 +117,13 @@ func TestFile(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{pipe, dir, filepath.Join(dir, "none", "log"), "/dev/full"} {
+	// A directory that belongs to another user may have links to what is not theirs.
+	there, absent := filepath.Join(dir, "there"), filepath.Join(dir, "absent")
+	links := []string{there + ".link", absent + ".link"}
+	if err := errors.Join(os.WriteFile(there, nil, 0o600), os.Symlink(there, links[0]), os.Symlink(absent, links[1])); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(links, pipe, dir, filepath.Join(dir, "none", "log"), "/dev/full") {
 		if err := appendLine(path, "x\n"); err == nil {
 			t.Errorf("written to %s", path)
 		}
@@ -126,6 +132,12 @@ func TestFile(t *testing.T) {
 		if d := time.Since(begun); d > patience {
 			t.Errorf("%s: took %v", path, d)
 		}
+	}
+	if b, err := os.ReadFile(there); len(b) != 0 || err != nil {
+		t.Errorf("written through a link: %q, %v", b, err)
+	}
+	if _, err := os.Lstat(absent); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("made through a link: %v", err)
 	}
 }
 

@@ -14,9 +14,10 @@ import (
 const openFlags = syscall.O_NONBLOCK | syscall.O_NOCTTY
 
 // appendLine adds text to the file at path, in one write: those of several starts
-// do not mix.
+// do not mix. A link is not followed: in a directory of another user's, the log's
+// reader for one, it may lead to any file, or to where one must not be.
 func appendLine(path, text string) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|openFlags, 0o600)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW|openFlags, 0o600)
 	if err != nil {
 		return err
 	}
