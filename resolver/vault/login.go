@@ -203,7 +203,7 @@ func (s *Source) authenticate(ctx context.Context, name string, fields map[strin
 			NumUses       int `json:"num_uses"`
 		}
 	}
-	if err := json.Unmarshal(a.body, &got); err != nil || got.Auth.ClientToken == "" {
+	if err := json.Unmarshal(a.body, &got); err != nil || got.Auth.ClientToken == "" || !isToken(got.Auth.ClientToken) {
 		return grant{}, s.fault(fault.Refused, "", "%s login at %s gave no token", name, at)
 	}
 	return grant{

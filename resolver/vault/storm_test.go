@@ -126,6 +126,21 @@ func slowLogin(t *testing.T, login func(n int, w http.ResponseWriter, r *http.Re
 	return c, logins
 }
 
+// A login whose answer has no token that a request could carry is refused at once.
+func TestNoToken(t *testing.T) {
+	for _, given := range []string{``, `hvs.a\r\nX-Vault-Namespace: other`, `hvs.\u0000`, `hvs.\u00e9`} {
+		c, _ := slowLogin(t, func(_ int, w http.ResponseWriter, r *http.Request) {
+			answer(200, "application/json", `{"auth":{"client_token":"`+given+`","lease_duration":3600}}`)(0, w, r)
+		})
+		begun := time.Now()
+		_, err := get(t, sourceFor(t, c, resolver.Container{}), 5*time.Second, "shared/db", 0)
+		wantFault(t, err, fault.Refused, "gave no token")
+		if d := time.Since(begun); d > 4*time.Second {
+			t.Errorf("%q: it took %v", given, d)
+		}
+	}
+}
+
 // A process that is killed while it logs in for all keeps nobody out.
 func TestHolderKilled(t *testing.T) {
 	arrived := make(chan struct{})
