@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"io"
 	"os"
@@ -121,6 +122,12 @@ func startCommand(name, usage, description string, flags ...cli.Flag) *cli.Comma
 	}
 }
 
+// newStart is a start with the settings that the command line names, also before
+// the name of a command in a command.
 func newStart(c *cli.Context) *start.Start {
-	return &start.Start{Config: c.String("config"), Keep: c.String("keep"), OpenVault: openVault, OpenLeases: openLeases}
+	config := ""
+	for _, at := range c.Lineage() {
+		config = cmp.Or(config, at.String("config"))
+	}
+	return &start.Start{Config: config, Keep: c.String("keep"), OpenVault: openVault, OpenLeases: openLeases}
 }
