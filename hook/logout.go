@@ -129,7 +129,7 @@ func leaseHolders(stateDir string) (running, gone []string, err error) {
 	}
 	defer func() { _ = root.Close() }() // only read from
 	err = fs.WalkDir(root.FS(), place.Leases, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
+		if err != nil || !d.Type().IsRegular() || strings.Contains(d.Name(), ".") { // one that is being written
 			return ignoreAbsent(err) // a container may just end
 		}
 		var record lease.Record

@@ -129,6 +129,13 @@ func TestLogout(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	// What a start left that was killed is no lease.
+	if err := os.MkdirAll(filepath.Join(s.state, "leases/a"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	rig.WriteFile(t, filepath.Join(s.state, "leases/a/b.1073741824"), "{", 0o600)
+	s.logout(t, 0, nothing)
+
 	// An unwrapped secret id cannot be had again, nor one that is being unwrapped.
 	s.starts(t)
 	unwrapped := []string{filepath.Join(s.state, "vault/x.secret-id"), filepath.Join(s.state, "vault/y.secret-id.new")}
@@ -216,7 +223,7 @@ func TestUninstallForgets(t *testing.T) {
 	if ops := s.tokens(t, func() { s.starts(t) }); ops != "" {
 		t.Errorf("the token is gone: %q", ops)
 	}
-	if err := os.RemoveAll(filepath.Join(s.state, "leases")); err != nil {
+	if err := os.Rename(filepath.Join(s.state, "leases/a/b"), filepath.Join(s.state, "leases/a/b.1073741824")); err != nil { // of a start that was killed
 		t.Fatal(err)
 	}
 	if ops := s.tokens(t, func() {

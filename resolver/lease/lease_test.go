@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -168,6 +169,38 @@ func TestNotOurs(t *testing.T) {
 	if _, err := List(dir); !errors.Is(err, fault.Delivery) {
 		t.Errorf("list: %v", err)
 	}
+}
+
+// TestAbandoned has what a process leaves that is killed while it writes.
+func TestAbandoned(t *testing.T) {
+	dir := inMemory(t, "1m")
+	good := record(t, "a", "database/creds/web/1")
+	put(t, dir, good)
+	cut := record(t, "b", "database/creds/web/2")
+	live, dead := cut.file()+"."+strconv.Itoa(os.Getpid()), cut.file()+"."+strconv.Itoa(1<<30)
+	if err := os.Mkdir(filepath.Join(dir, place.Lease("b")), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{live, dead} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(`{"conta`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func(name string, is bool) {
+		t.Helper()
+		got, err := List(dir)
+		want(t, "all", got, err, good)
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != is {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	there(live, true)
+	there(dead, false)
+	if err := os.Remove(filepath.Join(dir, live)); err != nil {
+		t.Fatal(err)
+	}
+	there(place.Lease("b"), false)
+	there(place.Lease("a"), true)
 }
 
 // TestAtOnce has records come and go at once, as containers do.

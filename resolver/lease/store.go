@@ -74,7 +74,8 @@ func Remove(dir string, r Record) error {
 }
 
 // List gives all records, in the order of containers and paths. Those that
-// cannot be read are among them. Without a state directory there are none.
+// cannot be read are among them. Without a state directory there are none. What a
+// start left that was killed is taken away: it says that there is something.
 func List(dir string) ([]Record, error) {
 	return list(dir, func(root *os.Root) ([]string, error) { return names(root, place.Leases) })
 }
@@ -110,6 +111,9 @@ func list(dir string, folders func(*os.Root) ([]string, error)) ([]Record, error
 		}
 		for _, file := range files {
 			if strings.Contains(file, ".") { // one that is being written
+				if memory.Abandoned(file) {
+					_ = root.Remove(file) // or the next one does
+				}
 				continue
 			}
 			r := read(root, file)
@@ -117,6 +121,7 @@ func list(dir string, folders func(*os.Root) ([]string, error)) ([]Record, error
 				records = append(records, r)
 			}
 		}
+		_ = root.Remove(folder) // if that was all
 	}
 	slices.SortFunc(records, func(a, b Record) int {
 		return cmp.Or(strings.Compare(a.Container, b.Container), strings.Compare(a.Path, b.Path), strings.Compare(a.ID, b.ID))

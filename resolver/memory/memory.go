@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -180,6 +181,13 @@ func Write(root *os.Root, name string, data []byte) error {
 		_ = root.Remove(temp) // it may not be there
 	}
 	return err
+}
+
+// Abandoned reports whether a file's name is one that [Write] was writing to when
+// its process was killed.
+func Abandoned(name string) bool {
+	pid, err := strconv.Atoi(name[strings.LastIndexByte(name, '.')+1:])
+	return err == nil && pid > 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
 // Now is the time since the host was booted, suspensions included: what is kept here does not survive a

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	folders "github.com/oci-secrets/oci-secrets/resolver/memory/place"
 )
@@ -239,13 +240,8 @@ func retried(f func() error) error {
 
 // leased reports whether a container has something that ends with a token.
 func (h *host) leased() bool {
-	dir, err := h.root.Open(folders.Leases)
-	if err != nil {
-		return false
-	}
-	defer func() { _ = dir.Close() }() // only read from
-	names, _ := dir.Readdirnames(1)
-	return len(names) > 0
+	records, err := lease.List(h.root.Name())
+	return err != nil || len(records) > 0
 }
 
 func file(name string) string { return folders.Vault + "/" + name }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -164,7 +165,7 @@ func TestSession(t *testing.T) {
 	wantCounts(t, "and its mount", counted(t, func() { succeed(t, later, "shared/db") }), counts{reads: 1})
 
 	// A lease ends with its own token, so that one stays when another comes.
-	if err := os.MkdirAll(filepath.Join(c.StateDir, "leases/a"), 0o700); err != nil {
+	if err := lease.Put(c.StateDir, lease.Record{Container: "a", ID: "database/creds/web/1", Path: "database/creds/web"}); err != nil {
 		t.Fatal(err)
 	}
 	endsIn(t, c.StateDir, 4*time.Second)

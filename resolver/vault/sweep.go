@@ -4,16 +4,11 @@ package vault
 
 import (
 	"context"
-	"errors"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
-
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
 )
 
@@ -63,7 +58,7 @@ func (h *host) sweep(ctx context.Context) {
 		case strings.HasSuffix(name, secretIDSuffix+lockSuffix): // few, and of use until the host is down
 		case strings.HasSuffix(name, lockSuffix):
 			h.sweepLock(strings.TrimSuffix(name, lockSuffix))
-		case abandoned(name):
+		case memory.Abandoned(name):
 			h.remove(name)
 		}
 	}
@@ -126,11 +121,4 @@ func (k *kept) over(at tokenHome) bool {
 	return k.ended() ||
 		k.replaced > 0 && memory.Now()-k.replaced > underWay ||
 		at.Workload && memory.Now()-k.obtained > workloadLasts+underWay
-}
-
-// abandoned reports whether a file is one that a process was writing (package
-// memory) when it was killed.
-func abandoned(name string) bool {
-	pid, err := strconv.Atoi(name[strings.LastIndexByte(name, '.')+1:])
-	return err == nil && pid > 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
