@@ -59,8 +59,7 @@ const (
 
 // Run keeps leases until ctx is done. They stay as they are then.
 func (k *Keeper) Run(ctx context.Context) error {
-	k.held, k.sessions, k.troubles, k.failures = map[string]*held{}, map[string]*session{}, map[string]bool{}, map[string]int{}
-	k.done = make(chan func(), parallel)
+	k.begin()
 	unlock, err := k.lock(ctx)
 	if err != nil || unlock == nil {
 		return err
@@ -82,6 +81,12 @@ func (k *Keeper) Run(ctx context.Context) error {
 		(<-k.done)()
 	}
 	return nil
+}
+
+// begin makes what the keeper knows, which is nothing yet.
+func (k *Keeper) begin() {
+	k.held, k.sessions, k.troubles, k.failures = map[string]*held{}, map[string]*session{}, map[string]bool{}, map[string]int{}
+	k.done = make(chan func(), parallel)
 }
 
 // lock makes this the only keeper of the directory. There may be none yet: it is

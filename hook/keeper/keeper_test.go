@@ -311,6 +311,39 @@ func TestRenewsAndRevokes(t *testing.T) {
 	r.eventually("the next one renews", func() bool { return r.renewals("b") > n })
 }
 
+// TestDiesWhileRenewed has a container that ends while its lease is renewed.
+func TestDiesWhileRenewed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	pid, ended := child(t, obedient)
+	r.lease("a", pid, time.Hour, func(l *lease.Record) { l.Issued -= 40 * time.Minute })
+	k := r.keeper(false)
+	k.begin()
+	// What was begun is settled only when the next step has seen the end.
+	settle := func() {
+		for ; k.jobs > 0; k.jobs-- {
+			(<-k.done)()
+		}
+	}
+	now := memory.Now()
+	k.look(now)
+	k.step(t.Context(), now)
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	k.step(t.Context(), now)
+	settle()
+	if n := r.renewals("a"); n != 1 {
+		t.Fatalf("it was renewed %d times", n)
+	}
+	k.step(t.Context(), now+headStart)
+	settle()
+	if r.has("a") || r.records() != 0 {
+		t.Error("the lease lives on")
+	}
+}
+
 // TestPoststopIsFirst has a hook that revokes at its time.
 func TestPoststopIsFirst(t *testing.T) {
 	t.Parallel()

@@ -71,8 +71,12 @@ func (k *Keeper) hold(r lease.Record) {
 
 // plan says when a lease is to be renewed: after about half of its time, and not
 // at the same time as others that were made at the same time. One that was cut
-// short, or cannot be renewed at all, is not: it ends.
+// short, or cannot be renewed at all, is not: it ends. That of a container that went
+// meanwhile is to be revoked, at the time that it has.
 func (h *held) plan() {
+	if h.gone {
+		return
+	}
 	h.pause = 0
 	h.due = h.Issued + h.TTL/2 + rand.N(h.TTL/6+1)
 	h.final = !h.Renewable || h.TTL < h.Asked || h.TTL == 0
