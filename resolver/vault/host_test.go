@@ -191,7 +191,7 @@ func TestSweepWhileSomebodyLogsIn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k := &kept{token: resolver.NewValue("hvs.x"), ttl: time.Hour, obtained: 1, expires: memory.Now() + time.Hour, replaced: 1}
+	k := &kept{token: resolver.NewValue("hvs.x"), ttl: time.Hour, obtained: 1, expires: memory.Now() + time.Hour, replaced: memory.Now() - 2*underWay}
 	if err := h.keep(key, k, tokenHome{}); err != nil {
 		t.Fatal(err)
 	}

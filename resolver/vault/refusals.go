@@ -29,7 +29,7 @@ type refusal struct {
 	At     time.Duration // since boot
 }
 
-func (r *refusal) valid() bool { return r.Class != 0 && r.Text != "" && r.At > 0 }
+func (r *refusal) valid() bool { return r.Class != 0 && r.Text != "" && r.At != 0 }
 
 // holds reports whether it may still be answered from.
 func (r *refusal) holds() bool { return memory.Now()-r.At < remember }

@@ -31,7 +31,7 @@ const sweptName = "swept"
 // sweptRecord says when there was a sweep.
 type sweptRecord struct{ At time.Duration } // since boot
 
-func (r *sweptRecord) valid() bool { return r.At > 0 }
+func (r *sweptRecord) valid() bool { return r.At != 0 }
 
 // tidy sweeps, if nobody did a moment ago.
 func (h *host) tidy(ctx context.Context) {
@@ -119,6 +119,6 @@ func (k *kept) ended() bool { return k.ttl > 0 && k.left() <= 0 }
 // over reports whether the token serves no further start.
 func (k *kept) over(at tokenHome) bool {
 	return k.ended() ||
-		k.replaced > 0 && memory.Now()-k.replaced > underWay ||
+		k.replaced != 0 && memory.Now()-k.replaced > underWay ||
 		at.Workload && memory.Now()-k.obtained > workloadLasts+underWay
 }
