@@ -10,6 +10,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,8 +61,9 @@ func TestValues(t *testing.T) {
 	for version, mount := range map[int]string{1: kv1, 2: kv2} {
 		want := map[int]map[string]string{1: want, 2: v2}[version]
 		t.Run(fmt.Sprintf("v%d", version), func(t *testing.T) {
-			server.Put(t, version, mount, "containers/values/all.of_it-1", stored)
-			s, err := get(t, source(t, config(server, mount, server.RootToken)), 5*time.Second, "values/all.of_it-1", 0)
+			name := fmt.Sprintf("values/all.of_it-%d", runs.Add(1))
+			server.Put(t, version, mount, "containers/"+name, stored)
+			s, err := get(t, source(t, config(server, mount, server.RootToken)), 5*time.Second, name, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,29 +77,33 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// runs makes names that no run of a test before has used.
+var runs atomic.Int64
+
 func TestVersions(t *testing.T) {
+	name := fmt.Sprintf("versions-%d", runs.Add(1))
 	for i := 1; i <= 4; i++ {
-		server.Put(t, 2, kv2, "containers/versions", map[string]any{"N": fmt.Sprint(i)})
+		server.Put(t, 2, kv2, "containers/"+name, map[string]any{"N": fmt.Sprint(i)})
 	}
-	const versions = "secret/%s/containers/versions"
+	versions := "secret/%s/containers/" + name
 	server.Write(t, fmt.Sprintf(versions, "delete"), map[string]any{"versions": []int{2, 4}})
 	server.Write(t, fmt.Sprintf(versions, "destroy"), map[string]any{"versions": []int{3}})
 	s := source(t, config(server, kv2, server.RootToken))
 
-	got, err := get(t, s, 5*time.Second, "versions", 1)
+	got, err := get(t, s, 5*time.Second, name, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if reveal(t, got)["N"] != "1" || got.Version != 1 {
 		t.Errorf("version %d: %v", got.Version, reveal(t, got))
 	}
-	_, err = get(t, s, 5*time.Second, "versions", 2)
+	_, err = get(t, s, 5*time.Second, name, 2)
 	wantFault(t, err, fault.Missing, "version 2 was deleted at 20")
-	_, err = get(t, s, 5*time.Second, "versions", 3)
+	_, err = get(t, s, 5*time.Second, name, 3)
 	wantFault(t, err, fault.Missing, "version 3 was destroyed")
-	_, err = get(t, s, 5*time.Second, "versions", 0)
+	_, err = get(t, s, 5*time.Second, name, 0)
 	wantFault(t, err, fault.Missing, "version 4 was deleted at 20")
-	_, err = get(t, s, 5*time.Second, "versions", 9)
+	_, err = get(t, s, 5*time.Second, name, 9)
 	wantFault(t, err, fault.Missing, "in version 9")
 	if !errors.Is(err, resolver.ErrMiss) {
 		t.Error("not a miss")
@@ -106,7 +112,7 @@ func TestVersions(t *testing.T) {
 	server.Write(t, fmt.Sprintf(versions, "undelete"), map[string]any{"versions": []int{2, 4}})
 	s = source(t, config(server, kv2, server.RootToken)) // the other one keeps to what it was told
 	for asked, want := range map[int]string{2: "2", 0: "4"} {
-		got, err := get(t, s, 5*time.Second, "versions", asked)
+		got, err := get(t, s, 5*time.Second, name, asked)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,9 +121,9 @@ func TestVersions(t *testing.T) {
 		}
 	}
 
-	server.Put(t, 1, kv1, "containers/versions", map[string]any{"N": "1"})
-	_, err = get(t, source(t, config(server, kv1, server.RootToken)), 5*time.Second, "versions", 1)
-	wantFault(t, err, fault.Missing, "KV v1", "no versions", "team/old/containers/versions")
+	server.Put(t, 1, kv1, "containers/"+name, map[string]any{"N": "1"})
+	_, err = get(t, source(t, config(server, kv1, server.RootToken)), 5*time.Second, name, 1)
+	wantFault(t, err, fault.Missing, "KV v1", "no versions", "team/old/containers/"+name)
 }
 
 func TestNames(t *testing.T) {

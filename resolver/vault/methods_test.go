@@ -95,7 +95,7 @@ func TestMethodSettings(t *testing.T) {
 
 // TestOutside has what somebody does at the server between two starts.
 func TestOutside(t *testing.T) {
-	tokens := reader(t, "outside")
+	tokens := reader(t, "withdrawn")
 	s := vaulttest.NewSigner(t)
 	ca := vaulttest.NewCA(t)
 	review := vaulttest.StartTokenReview(t)
@@ -111,20 +111,20 @@ func TestOutside(t *testing.T) {
 		"auth/approle-outside/role/web": {Method: "approle", Mount: "approle-outside", RoleID: roleID, SecretIDFile: file(t, secretID)},
 	} {
 		t.Run(auth.Method, func(t *testing.T) {
-			if err := logIn(t, auth, "outside"); err != nil {
+			if err := logIn(t, auth, "withdrawn"); err != nil {
 				t.Fatal(err)
 			}
 			// All tokens of the method end; the next start gets one of its own.
 			if err := server.Client.Sys().RevokePrefixWithContext(t.Context(), "auth/"+auth.Mount); err != nil {
 				t.Fatal(err)
 			}
-			if err := logIn(t, auth, "outside"); err != nil {
+			if err := logIn(t, auth, "withdrawn"); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := server.Client.Logical().DeleteWithContext(t.Context(), role); err != nil {
 				t.Fatal(err)
 			}
-			wantFault(t, logIn(t, auth, "outside"), fault.Refused, "auth/"+auth.Mount+"/login was refused")
+			wantFault(t, logIn(t, auth, "withdrawn"), fault.Refused, "auth/"+auth.Mount+"/login was refused")
 		})
 	}
 }
