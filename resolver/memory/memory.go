@@ -15,6 +15,7 @@ package memory
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,6 +58,10 @@ func Make(dir string) (*os.Root, error) {
 	return Open(dir)
 }
 
+// patience is how long another process may take to mount: it may be stopped, and
+// starts must not wait for it for ever.
+const patience = 5 * time.Second
+
 // mount sees to it that dir is a mount point of a file system in memory. Of
 // several processes that find none, one mounts it and the others wait.
 func mount(dir string) error {
@@ -75,8 +80,17 @@ func mount(dir string) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }() // only locked
-	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX)
+	// A wait in the kernel could not be called off.
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+		if is, err := isMount(dir); is || err != nil {
+			return err
+		}
+		if time.Since(begun) > patience {
+			return fmt.Errorf("another process has begun to, and does not come to an end: %w", unix.EBUSY)
+		}
 	}
 	if err != nil {
 		return err

@@ -123,6 +123,43 @@ func TestMakeWaitsForNobody(t *testing.T) {
 	}
 }
 
+// TestMakeWhileAnotherIsStopped has a process that began to mount, and was stopped.
+func TestMakeWhileAnotherIsStopped(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounts: run it as root")
+	}
+	dir := t.TempDir()
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	other, err := os.Create(filepath.Join(dir, "mount.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }() // and unlocked
+	if err := unix.Flock(int(other.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	made := make(chan error, 1)
+	go func() {
+		root, err := Make(dir)
+		if err == nil {
+			err = root.Close()
+		}
+		made <- err
+	}()
+	select {
+	case err := <-made:
+		if !errors.Is(err, unix.EBUSY) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(4 * patience):
+		t.Error("it waits for ever")
+		_ = unix.Flock(int(other.Fd()), unix.LOCK_UN)
+		if err := <-made; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestMakeAtOnce has many make it, and one mount it.
 func TestMakeAtOnce(t *testing.T) {
 	if os.Geteuid() != 0 {
