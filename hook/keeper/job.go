@@ -102,7 +102,7 @@ func (k *Keeper) renew(ctx context.Context, h *held) {
 		h.busy = false
 		switch {
 		case errors.Is(err, lease.ErrLost):
-			k.right(h)
+			delete(k.troubles, k.unwrong(h)) // it is not over, and will be told of again
 			h.final, h.TTL = true, min(h.TTL, max(memory.Now()-h.Issued, 0))
 		case err != nil:
 			k.failed(h, "renewed", err)
@@ -187,19 +187,19 @@ func (k *Keeper) failed(h *held, what string, err error) {
 }
 
 // right says that nothing is wrong with a lease any more.
-func (k *Keeper) right(h *held) {
+func (k *Keeper) right(h *held) { k.over(k.unwrong(h)) }
+
+// unwrong takes back what is wrong with a lease, and gives what was wrong with no
+// other one; "" for nothing.
+func (k *Keeper) unwrong(h *held) (text string) {
 	delete(k.failures, h.Path)
-	text := h.wrong
-	h.wrong = ""
-	if text == "" {
-		return
-	}
+	text, h.wrong = h.wrong, ""
 	for _, other := range k.held {
 		if other.wrong == text {
-			return
+			return ""
 		}
 	}
-	k.over(text)
+	return text
 }
 
 // stay keeps the logins of sessions from ending that live leases were made with,

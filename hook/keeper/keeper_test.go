@@ -545,6 +545,27 @@ func TestRefused(t *testing.T) {
 	r.want("leases are not renewed: not you; hint: a policy", 2) // the second one says that it is over
 }
 
+// TestRefusedAndLost has a lease end for what is wrong: that is not over then, and
+// the next lease with it is told of again.
+func TestRefusedAndLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i, id := range []string{"a", "b"} {
+		r.broken(fault.New(fault.Refused, "", "no database"))
+		r.lease(id, os.Getpid(), 4*time.Second, nil)
+		if i == 0 {
+			r.run(false)
+		}
+		r.eventually("it is told", func() bool { return r.lines("not renewed: no database") == i+1 })
+		r.server.mu.Lock()
+		delete(r.ends, id)
+		r.err = nil
+		r.server.mu.Unlock()
+		r.eventually("it is lost", func() bool { return r.lines("c-"+id+": its lease of database/creds/web has ended") == 1 })
+		r.want("over", 0)
+	}
+}
+
 // TestOpensAgain has something wrong that a server is opened with, such as a
 // certificate that has expired since.
 func TestOpensAgain(t *testing.T) {

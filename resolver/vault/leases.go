@@ -5,6 +5,7 @@ package vault
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -80,6 +81,10 @@ func (s *Source) aboutLease(ctx context.Context, what, at string, fields map[str
 	})
 	if err == nil && a.status == http.StatusForbidden {
 		err = s.forbidden(what, at, "update", a)
+	}
+	// Who keeps leases asks again by itself, and tells what is the same once.
+	if r, ok := errors.AsType[recalled](err); ok {
+		err = r.first
 	}
 	return a, err
 }

@@ -5,6 +5,7 @@ package vault
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"strings"
 	"time"
@@ -53,11 +54,15 @@ func (s *Source) remembered(ctx context.Context, h *host, name string) error {
 	}
 	age := (memory.Now() - r.At).Truncate(time.Second)
 	resolver.RecordOf(ctx).Note("answered from a refusal of %s ago", age)
-	return recalled{fault.New(r.Class, r.Hint, "%s (%s ago; asked again in %s)", r.Text, age, remember-age).Because(r.Reason)}
+	said := func(when string) error { return fault.New(r.Class, r.Hint, "%s%s", r.Text, when).Because(r.Reason) }
+	return recalled{said(fmt.Sprintf(" (%s ago; asked again in %s)", age, remember-age)), said("")}
 }
 
 // recalled is what the server said to somebody else, and not to this Source.
-type recalled struct{ error }
+type recalled struct {
+	error
+	first error // as it was said then: the same however often it is recalled
+}
 
 func (r recalled) Unwrap() error { return r.error }
 

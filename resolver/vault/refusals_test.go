@@ -75,6 +75,14 @@ func TestLoginRefused(t *testing.T) {
 		_, err := start(t, c, 30*time.Second, "shared/db")
 		wantFault(t, err, fault.Refused, "ago; asked again in ", "check role_id", "may have expired or been used up")
 	}), counts{})
+	// A keeper of leases tries again by itself, and must be able to tell that it is the same.
+	wantCounts(t, "a lease", counted(t, func() {
+		err := sourceFor(t, c, resolver.Container{}).Revoke(t.Context(), "database/creds/web/1")
+		wantFault(t, err, fault.Refused, "invalid role or secret ID", "check role_id")
+		if strings.Contains(err.Error(), "ago") {
+			t.Error(err)
+		}
+	}), counts{})
 	older(t, kept(t, c.StateDir, aRefusal), 4*time.Second)
 	wantCounts(t, "4 s later", counted(t, func() {
 		_, err := start(t, c, 30*time.Second, "shared/db")
