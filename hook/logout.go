@@ -4,10 +4,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +16,6 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
-	"github.com/oci-secrets/oci-secrets/resolver/memory/place"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
@@ -50,20 +47,21 @@ func logout(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	running, gone, err := leaseHolders(settings.StateDir)
-	switch {
-	case err != nil:
+	holders, left, err := leaseHolders(settings.StateDir)
+	if err != nil {
 		return err
-	case c.Bool("force"):
-	case len(running) > 0:
+	}
+	if len(holders) > 0 && !c.Bool("force") {
 		return fault.New(fault.Refused, "stop them first; with --force their leases end now, and what they were given stops working",
-			"leases would end of containers that run: %s", strings.Join(running, ", "))
-	case len(gone) > 0:
-		return fault.New(fault.Refused, "`oci-secrets leases keep` revokes them; with --force they end now, with their tokens",
-			"leases are there still of containers that are gone: %s", strings.Join(gone, ", "))
+			"leases would end of containers that run: %s", strings.Join(holders, ", "))
 	}
 	ctx, cancel := context.WithTimeout(c.Context, settings.Deadline.Duration)
 	defer cancel()
+	if settings.Vault != nil {
+		if err := lease.GiveBack(ctx, settings.StateDir, left, openLeases(settings)); err != nil && !c.Bool("force") {
+			return fmt.Errorf("what was leased for containers that are gone is not revoked: %w", err)
+		}
+	}
 	f, err := vault.Logout(ctx, settings.StateDir)
 	lines := did(f)
 	if len(lines) == 0 && err == nil {
@@ -118,43 +116,23 @@ func forget(c *cli.Context, stateDir string) error {
 	return err
 }
 
-// leaseHolders are the containers for which leases are recorded.
-func leaseHolders(stateDir string) (running, gone []string, err error) {
-	root, err := memory.Open(stateDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
+// leaseHolders are the containers that run and have leases, and the leases that
+// are left of others: nobody may have come to revoke them, and without their
+// logins nobody could any more. What has ended by itself is forgotten.
+func leaseHolders(stateDir string) (ids []string, left []lease.Record, err error) {
+	records, err := lease.List(stateDir)
+	for _, r := range records {
+		switch {
+		case r.Broken != nil:
+			ids = append(ids, "one that "+filepath.Join(stateDir, r.Path)+" does not tell")
+		case !r.Gone():
+			ids = append(ids, r.Container)
+		case r.Expires() > memory.Now():
+			left = append(left, r)
+		default:
+			err = errors.Join(err, lease.Remove(stateDir, r))
+		}
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = root.Close() }() // only read from
-	err = fs.WalkDir(root.FS(), place.Leases, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || strings.Contains(d.Name(), ".") { // one that is being written
-			return ignoreAbsent(err) // a container may just end
-		}
-		var record lease.Record
-		data, err := root.ReadFile(name)
-		if err != nil {
-			return ignoreAbsent(err)
-		}
-		if json.Unmarshal(data, &record) != nil || record.Container == "" {
-			record.Container = "one that " + filepath.Join(stateDir, name) + " does not tell"
-		}
-		if record.Gone() {
-			gone = append(gone, record.Container)
-		} else {
-			running = append(running, record.Container)
-		}
-		return nil
-	})
-	slices.Sort(running)
-	slices.Sort(gone)
-	return slices.Compact(running), slices.Compact(gone), err
-}
-
-func ignoreAbsent(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	slices.Sort(ids)
+	return slices.Compact(ids), left, err
 }

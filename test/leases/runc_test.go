@@ -13,6 +13,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/oci-secrets/oci-secrets/resolver/lease"
 	"github.com/oci-secrets/oci-secrets/test/rig"
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
 )
@@ -271,6 +272,36 @@ func TestVaultAway(t *testing.T) {
 	}
 	own.Vault.Thaw(t)
 	c.host.Keep(t)
+	c.host.WantNoUser(t, u)
+}
+
+// TestLogout has nobody but logout to revoke what is left of a container, and to
+// forget what has ended by itself.
+func TestLogout(t *testing.T) {
+	t.Parallel()
+	var own Site
+	t.Cleanup(own.Close)
+	c := newContainerAt(t, &own, rig.Runc, long, time.Hour, "", "prestart", "poststop")
+	c.AddSettings(t, "deadline = \"1s\"\n")
+	logout := func() rig.Result { return rig.Run(t, rig.Binary(t), "logout", "--config", c.Config) }
+	pid, u := c.begin(t)
+	if r := logout(); r.Code != 12 || !strings.Contains(r.Stderr, "containers that run: "+c.ID) {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
+	c.signal(t, pid, syscall.SIGKILL)
+	own.Vault.Freeze(t)
+	c.Delete(t, c.Bundle)
+	if r := logout(); r.Code == 0 || !strings.Contains(r.Stderr, "containers that are gone is not revoked") {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
+	own.Vault.Thaw(t)
+	ended := lease.Record{Container: c.ID, Bundle: c.Dir, Pid: pid, Started: "1", ID: "database/creds/ended/1", Session: "unknown"}
+	if err := lease.Put(c.state, ended); err != nil {
+		t.Fatal(err)
+	}
+	if r := logout(); r.Code != 0 || !strings.Contains(r.Stdout, "revoked 1 token") {
+		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	}
 	c.host.WantNoUser(t, u)
 }
 
