@@ -589,6 +589,27 @@ func TestBrokenRecord(t *testing.T) {
 	r.want("garbage cannot be read", 1)
 }
 
+// TestDirectoryIsAway has the state directory be none for a while, and again.
+func TestDirectoryIsAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.lease("a", os.Getpid(), 3*time.Second, nil)
+	r.run(false)
+	r.eventually("it renews", func() bool { return r.renewals("a") > 0 })
+	for n := range 2 {
+		if err := os.Chmod(r.dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r.eventually("it is told", func() bool { return r.lines("the records of leases cannot be read") == 2*n+1 })
+		if err := os.Chmod(r.dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		r.eventually("it is over", func() bool { return r.lines("over: the records of leases cannot be read") == n+1 })
+	}
+	renewed := r.renewals("a")
+	r.eventually("it is renewed", func() bool { return r.renewals("a") > renewed })
+}
+
 func TestEnds(t *testing.T) {
 	for name, tt := range map[string]struct {
 		stop   bool

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
@@ -42,6 +43,11 @@ func (k *Keeper) look(now time.Duration) {
 	if err != nil {
 		k.trouble(text + err.Error())
 		return
+	}
+	for told := range k.troubles {
+		if strings.HasPrefix(told, text) {
+			k.over(told)
+		}
 	}
 	there := map[string]bool{}
 	for _, r := range records {
