@@ -42,7 +42,7 @@ type Keeper struct {
 	failures map[string]int      // without an answer in between, by the leases' path
 	done     chan func()         // what jobs have come to, to be done by the one that decides
 	jobs     int                 // under way
-	looked   time.Duration       // when the records were read, as a time of lease.Now
+	looked   time.Duration       // when the records were read, as a time of memory.Now
 
 	pause time.Duration // while no server answers; 0 where one does
 	again time.Duration // when it is asked again

@@ -17,7 +17,7 @@ import (
 // held is one lease, as it is known here.
 type held struct {
 	lease.Record
-	due     time.Duration // when something is to be done, as a time of lease.Now
+	due     time.Duration // when something is to be done, as a time of memory.Now
 	pause   time.Duration // after a failure
 	busy    bool          // something is being done
 	gone    bool          // the container is

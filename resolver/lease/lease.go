@@ -30,7 +30,7 @@ type Record struct {
 	Path      string        `json:"path"` // on the server
 	Issued    time.Duration `json:"issued"`
 	Asked     time.Duration `json:"asked"` // the first TTL, for which renewals ask
-	TTL       time.Duration `json:"ttl"`   // from Issued on, which is a time of Now
+	TTL       time.Duration `json:"ttl"`   // from Issued on, which is a time of memory.Now
 	Renewable bool          `json:"renewable"`
 	Session   string        `json:"session,omitempty"` // under which the token of the lease is kept
 

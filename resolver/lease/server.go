@@ -19,7 +19,7 @@ type Server interface {
 	Revoke(ctx context.Context, id string) error
 
 	// Stay keeps what the leases of this server end with, a login, from ending, and
-	// gives the time of Now at which it ends all the same; 0 for none. It asks the
+	// gives the time of memory.Now at which it ends all the same; 0 for none. It asks the
 	// server only where there is something to do.
 	Stay(ctx context.Context) (ends time.Duration, err error)
 }
