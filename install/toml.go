@@ -79,13 +79,6 @@ func listTOML(list []string) string {
 // tableTOML is a table with its header, and the tables in it after it. The
 // encoder's own headers would open the tables around it a second time.
 func tableTOML(path []string, m map[string]any) string {
-	const bare = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-	keys := make([]string, len(path))
-	for i, key := range path {
-		if keys[i] = key; key == "" || strings.Trim(key, bare) != "" {
-			keys[i] = quoteTOML(key)
-		}
-	}
 	var values, tables strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		if sub, ok := m[key].(map[string]any); ok {
@@ -94,7 +87,7 @@ func tableTOML(path []string, m map[string]any) string {
 		}
 		_ = toml.NewEncoder(&values).Encode(map[string]any{key: m[key]}) // it was read from TOML
 	}
-	return "[" + strings.Join(keys, ".") + "]\n" + values.String() + tables.String()
+	return "[" + toml.Key(path).String() + "]\n" + values.String() + tables.String()
 }
 
 // A line of ours in a table that is the operator's, and what a line that it
