@@ -186,7 +186,7 @@ func check(root *os.Root) error {
 // Write puts data into the file called name, so that a reader finds what was
 // there before or all of it.
 func Write(root *os.Root, name string, data []byte) error {
-	temp := name + "." + strconv.Itoa(os.Getpid())
+	temp := Temp(name)
 	err := root.WriteFile(temp, data, 0o600)
 	if err == nil {
 		err = root.Rename(temp, name)
@@ -197,8 +197,11 @@ func Write(root *os.Root, name string, data []byte) error {
 	return err
 }
 
-// Abandoned reports whether a file's name is one that [Write] was writing to when
-// its process was killed.
+// Temp is the name under which this process writes a file that is to be called
+// name.
+func Temp(name string) string { return name + "." + strconv.Itoa(os.Getpid()) }
+
+// Abandoned reports whether a file's name is a [Temp] of a process that was killed.
 func Abandoned(name string) bool {
 	pid, err := strconv.Atoi(name[strings.LastIndexByte(name, '.')+1:])
 	return err == nil && pid > 0 && errors.Is(unix.Kill(pid, 0), unix.ESRCH)

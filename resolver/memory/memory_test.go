@@ -100,14 +100,7 @@ func TestMakeWaitsForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	made := make(chan error, 1)
-	go func() {
-		root, err := Make(dir)
-		if err == nil {
-			err = root.Close()
-		}
-		made <- err
-	}()
+	made := making(dir)
 	select {
 	case err := <-made:
 		if err != nil {
@@ -121,6 +114,19 @@ func TestMakeWaitsForNobody(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// making makes dir on the side, and tells what came of it.
+func making(dir string) <-chan error {
+	made := make(chan error, 1)
+	go func() {
+		root, err := Make(dir)
+		if err == nil {
+			err = root.Close()
+		}
+		made <- err
+	}()
+	return made
 }
 
 // TestMakeWhileAnotherIsStopped has a process that began to mount, and was stopped.
@@ -138,14 +144,7 @@ func TestMakeWhileAnotherIsStopped(t *testing.T) {
 	if err := unix.Flock(int(other.Fd()), unix.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	made := make(chan error, 1)
-	go func() {
-		root, err := Make(dir)
-		if err == nil {
-			err = root.Close()
-		}
-		made <- err
-	}()
+	made := making(dir)
 	select {
 	case err := <-made:
 		if !errors.Is(err, unix.EBUSY) {

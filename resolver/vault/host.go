@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
 
@@ -143,7 +142,7 @@ func (h *host) store(name string, v any) error {
 
 // room says whether there is room for one more file.
 func (h *host) room(name string) error {
-	name = file(name) + "." + strconv.Itoa(os.Getpid()) // as one that is being written: see abandoned
+	name = memory.Temp(file(name)) // which is swept if this process is killed
 	writing.Lock()
 	defer writing.Unlock()
 	err := h.root.WriteFile(name, make([]byte, 4<<10), 0o600)
