@@ -112,8 +112,7 @@ func (s *Source) logInFor(ctx context.Context, h *host, key string, dead bool) (
 	}
 	// Leases end with the token that they were made with: as long as there are
 	// some, or a start is about to make one, that token has to be found.
-	mayLease := h.leased() || len(s.config.Dynamic) > 0
-	if old, at := h.token(ctx, key); old != nil && !dead && old.ttl > 0 && old.left() > 0 && mayLease {
+	if old, at := h.token(ctx, key); old != nil && !dead && old.ttl > 0 && old.left() > 0 && (len(s.config.Dynamic) > 0 || h.leased()) {
 		old.replaced = memory.Now()
 		if err := h.keep(key+"."+old.id(), old, at); err != nil {
 			resolver.RecordOf(ctx).Note("the token of earlier leases could not be kept: %s", clean(err.Error()))
