@@ -224,7 +224,7 @@ func (s *Source) twice(kv int, p string) string {
 	name := p
 	if prefix != "" {
 		name = strings.TrimPrefix(p, prefix+"/")
-		before = append([]string{path.Join(before[0], prefix), path.Join(mount, prefix)}, append(before, prefix)...)
+		before = slices.Concat([]string{path.Join(before[0], prefix), path.Join(mount, prefix)}, before, []string{prefix})
 	}
 	for _, b := range before {
 		if rest, ok := strings.CutPrefix(name, b+"/"); ok {
