@@ -90,10 +90,15 @@ func StatusField(pid int, field string) string {
 }
 
 // Alive reports whether there is a process of that pid which has not ended. One
-// that nobody has waited for yet has ended.
+// that nobody has waited for yet has ended; one whose first thread alone has, as for
+// a moment where it was killed, has not.
 func Alive(pid int) bool {
 	state := StatusField(pid, "State")
-	return state != "" && state[0] != 'Z' && state[0] != 'X'
+	if state != "" && state[0] == 'Z' {
+		threads, _ := strconv.Atoi(StatusField(pid, "Threads")) // of one that went meanwhile there is nothing
+		return threads > 1
+	}
+	return state != "" && state[0] != 'X'
 }
 
 // AwaitEnd waits for the end of a process.
