@@ -88,15 +88,16 @@ func explain(c *cli.Context) error {
 		return report.Usage("explain takes --timings or --offline: nothing is asked offline")
 	}
 	var e explanation
+	record, begun := &resolver.Record{}, time.Now()
+	ctx := resolver.WithRecord(c.Context, record)
 	if c.Bool("offline") {
-		e.Requests, err = plan(c, asked)
+		e.Requests, err = plan(ctx, c, asked)
 	} else {
-		record, begun := &resolver.Record{}, time.Now()
-		e.Variables, err = variables(resolver.WithRecord(c.Context, record), c, asked, doc)
-		e.Notes = record.Notes()
-		if timed { // also of what failed: where the time went is the question then
-			e.Timings = timingsOf(record, time.Since(begun))
-		}
+		e.Variables, err = variables(ctx, c, asked, doc)
+	}
+	e.Notes = record.Notes()
+	if timed { // also of what failed: where the time went is the question then
+		e.Timings = timingsOf(record, time.Since(begun))
 	}
 	if err != nil && e.Timings == nil {
 		return err
@@ -174,8 +175,8 @@ func variables(ctx context.Context, c *cli.Context, asked spec.Asked, doc *spec.
 }
 
 // plan checks the settings and says where each request would be looked up.
-func plan(c *cli.Context, asked spec.Asked) ([]planned, error) {
-	settings, err := newStart(c).Settings(c.Context)
+func plan(ctx context.Context, c *cli.Context, asked spec.Asked) ([]planned, error) {
+	settings, err := newStart(c).Settings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +208,6 @@ func (e explanation) table(w io.Writer) error {
 		for _, p := range e.Requests {
 			row(t, p.Request, strings.Join(p.Sources, ", "))
 		}
-		return t.Flush()
 	}
 	if e.Variables != nil { // nil where it failed
 		row(t, "VARIABLE", "SOURCE", "SECRET", "VERSION", "REPLACES")

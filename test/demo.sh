@@ -68,6 +68,7 @@ else
 	cat >>"$work/settings/config.toml" <<EOF
 [vault]
 address = "$VAULT_ADDR"
+insecure_loopback = true
 mount = "secret"
 prefix = "containers"
 [vault.auth]

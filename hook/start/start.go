@@ -83,12 +83,19 @@ func (s *Start) resolve(ctx context.Context, r *resolver.Resolver, asked spec.As
 	return vars, err
 }
 
-// Settings reads the settings. How long that may take they cannot say
-// themselves: it is the default deadline.
+// Settings reads the settings, and notes what they warn of. How long that may
+// take they cannot say themselves: it is the default deadline.
 func (s *Start) Settings(ctx context.Context) (*config.Settings, error) {
 	ctx, cancel := context.WithTimeout(ctx, config.DefaultDeadline)
 	defer cancel()
-	return resolver.Await(ctx, "settings", func() (*config.Settings, error) { return config.Load(s.Config) })
+	settings, err := resolver.Await(ctx, "settings", func() (*config.Settings, error) { return config.Load(s.Config) })
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range settings.Warnings {
+		resolver.RecordOf(ctx).Note("%s", warning)
+	}
+	return settings, nil
 }
 
 // open reads the settings, and no source yet. The deadline is that of all that

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,27 @@ func TestSettingsThatDoNotCome(t *testing.T) {
 	_, err := (&Start{Config: settings(t, "[dict]")}).Resolve(ctx, resolver.Container{}, spec.Asked{})
 	if !errors.Is(err, fault.Unreachable) || err.Error() != "settings: given up before there was an answer" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestWarningsAreNoted holds what the settings warn of to be in the record of a
+// start: of one that goes on, and of one that is refused before it needs them.
+func TestWarningsAreNoted(t *testing.T) {
+	s := &Start{Config: settings(t, "[vault]\naddress = \"http://127.0.0.1:1\"\n")}
+	for name, start := range map[string]func(context.Context) error{
+		"resolved": func(ctx context.Context) error {
+			_, err := s.Resolve(ctx, resolver.Container{}, spec.Asked{})
+			return err
+		},
+		"refused": func(ctx context.Context) error { return s.refuse(ctx, ErrVault) },
+	} {
+		record := &resolver.Record{}
+		if err := start(resolver.WithRecord(t.Context(), record)); !errors.Is(err, ErrVault) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if notes := record.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "insecure_loopback = true") {
+			t.Errorf("%s: the notes are %q", name, notes)
+		}
 	}
 }
 

@@ -54,6 +54,10 @@ type Settings struct {
 	Dict       *Dict    `toml:"dict"`
 	Dotenv     *Dotenv  `toml:"dotenv"`
 
+	// Warnings are lines on what works with this release and is refused by the
+	// next one; each start that reads the settings notes them in its record.
+	Warnings []string `toml:"-"`
+
 	file string // "" where there is none
 }
 
@@ -185,6 +189,11 @@ func (s *Settings) errorf(hint, format string, args ...any) error {
 	return fault.New(fault.Settings, hint, "settings %s: %s", s.file, fmt.Sprintf(format, args...))
 }
 
+// warn adds a warning on what still works.
+func (s *Settings) warn(format string, args ...any) {
+	s.Warnings = append(s.Warnings, fmt.Sprintf("settings %s: %s", s.file, fmt.Sprintf(format, args...)))
+}
+
 // Broken is an error of what is made from the settings, with their file.
 func (s *Settings) Broken(err error) error { return fmt.Errorf("settings %s: %w", s.file, err) }
 
@@ -239,8 +248,8 @@ func (s *Settings) configured() []string {
 	return names
 }
 
-// check refuses settings that contradict each other. What a source needs, the
-// source checks itself.
+// check refuses settings that contradict each other, and warns of those that the
+// next release refuses. What a source needs, the source checks itself.
 func (s *Settings) check() error {
 	var errs fault.List
 	configured := s.configured()

@@ -59,6 +59,7 @@ ca_cert = "/ca.pem"
 namespace = "team"
 environment = true
 dynamic = ["database/creds"]
+insecure_loopback = true
 [vault.auth]
 method = "token"
 mount = "roles"
@@ -109,6 +110,7 @@ func TestEveryKey(t *testing.T) {
 		"vault.auth.as_workload": s.Vault.Auth.AsWorkload, "vault.auth.workload_token": s.Vault.Auth.WorkloadToken, "vault.auth.kubelet": s.Vault.Auth.Kubelet,
 		"vault.auth.client_cert": s.Vault.Auth.ClientCert, "vault.auth.client_key": s.Vault.Auth.ClientKey,
 		"vault.addresses": s.Vault.Addresses, "vault.environment": s.Vault.Environment, "vault.dynamic": s.Vault.Dynamic,
+		"vault.insecure_loopback": s.Vault.InsecureLoopback,
 		"vault.leases.at_max_ttl": s.Vault.Leases.AtMaxTTL, "vault.outage.mode": s.Vault.Outage.Mode,
 		"vault.outage.max_age": s.Vault.Outage.MaxAge.Duration, "vault.outage.directory": s.Vault.Outage.Directory,
 		"log.file": s.Log.File, "log.metrics": s.Log.Metrics,
@@ -126,6 +128,7 @@ func TestEveryKey(t *testing.T) {
 		"vault.auth.as_workload": true, "vault.auth.workload_token": "/in/the/container", "vault.auth.kubelet": "/kubelet",
 		"vault.auth.client_cert": "/cert.pem", "vault.auth.client_key": "/key.pem",
 		"vault.addresses": []string(nil), "vault.environment": true, "vault.dynamic": []string{"database/creds"},
+		"vault.insecure_loopback": true,
 		"vault.leases.at_max_ttl": "stop", "vault.outage.mode": "refuse",
 		"vault.outage.max_age": 2 * time.Hour, "vault.outage.directory": "/answers",
 		"log.file": "/log", "log.metrics": "/metrics.prom",

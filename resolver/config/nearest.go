@@ -115,7 +115,7 @@ func keys(t reflect.Type, prefix string) []string {
 	var names []string
 	for f := range t.Fields() {
 		name, ok := f.Tag.Lookup("toml")
-		if !ok {
+		if !ok || name == "-" {
 			continue
 		}
 		kind := f.Type

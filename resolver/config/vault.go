@@ -4,6 +4,8 @@ package config
 
 import (
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
@@ -11,17 +13,18 @@ import (
 
 // Vault says where Vault is, who we are to it, and what we may do there.
 type Vault struct {
-	Address     string   `toml:"address"`
-	Addresses   []string `toml:"addresses"` // more of the same cluster
-	Mount       string   `toml:"mount"`
-	Prefix      string   `toml:"prefix"` // may have placeholders
-	CACert      string   `toml:"ca_cert"`
-	Namespace   string   `toml:"namespace"`
-	Environment bool     `toml:"environment"` // VAULT_* variables count in hooks, too
-	Dynamic     []string `toml:"dynamic"`     // paths below which answers may be leased
-	Auth        Auth     `toml:"auth"`
-	Leases      Leases   `toml:"leases"`
-	Outage      Outage   `toml:"outage"`
+	Address          string   `toml:"address"`
+	Addresses        []string `toml:"addresses"` // more of the same cluster
+	Mount            string   `toml:"mount"`
+	Prefix           string   `toml:"prefix"` // may have placeholders
+	CACert           string   `toml:"ca_cert"`
+	Namespace        string   `toml:"namespace"`
+	Environment      bool     `toml:"environment"`       // VAULT_* variables count in hooks, too
+	Dynamic          []string `toml:"dynamic"`           // paths below which answers may be leased
+	InsecureLoopback bool     `toml:"insecure_loopback"` // http:// is meant: whoever has the port gets the login
+	Auth             Auth     `toml:"auth"`
+	Leases           Leases   `toml:"leases"`
+	Outage           Outage   `toml:"outage"`
 }
 
 // Auth is the way to log in.
@@ -82,6 +85,11 @@ const (
 	kubelet       = "/var/lib/kubelet"
 )
 
+// isHTTP reports whether an address has no TLS.
+func isHTTP(address string) bool {
+	return strings.HasPrefix(strings.ToLower(address), "http://")
+}
+
 // complete fills in what is not set.
 func (v *Vault) complete(absolute func(*string)) {
 	a := &v.Auth
@@ -105,6 +113,10 @@ func (v *Vault) complete(absolute func(*string)) {
 
 // check gives what contradicts each other. What a login needs, the source checks.
 func (v *Vault) check(s *Settings) (errs []error) {
+	if !v.InsecureLoopback && slices.ContainsFunc(append([]string{v.Address}, v.Addresses...), isHTTP) {
+		s.warn("vault: an http:// address is whoever's has the port, which any user of this machine can take while the server is down; " +
+			"use https:// or unix://, or write insecure_loopback = true under [vault], without which the next release refuses it")
+	}
 	if m := v.Leases.AtMaxTTL; m != Warn && m != Stop {
 		errs = append(errs, s.errorf("", "vault.leases.at_max_ttl is %q, and must be %s or %s", m, Warn, Stop))
 	}
