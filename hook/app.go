@@ -24,7 +24,7 @@ var version string
 
 const description = `A container names its secrets in annotations:
 
-   secrets.oci/from: "db stripe#API_KEY dotenv:web?"
+   secrets.oci/from: db+stripe#API_KEY+dotenv:web?
 
 and its process starts with them in its environment. Later ones win. If one is
 missing, the container does not start.

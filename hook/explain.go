@@ -28,7 +28,7 @@ func explainCommand() *cli.Command {
 		Name:  "explain",
 		Usage: "show what a container would get: names and places, never a value",
 		Description: "Examples:\n" +
-			"   oci-secrets explain --annotation secrets.oci/from='db stripe#API_KEY'\n" +
+			"   oci-secrets explain --annotation secrets.oci/from=db+stripe#API_KEY\n" +
 			"   oci-secrets explain --bundle /run/containers/web --json\n" +
 			"   oci-secrets explain --bundle . --timings      # and how long it takes\n" +
 			"   oci-secrets explain --bundle . --offline      # grammar and settings alone",
@@ -108,7 +108,7 @@ func explain(c *cli.Context) error {
 		return errors.Join(err, enc.Encode(e))
 	}
 	if asked.None() {
-		_, err = fmt.Fprintln(c.App.Writer, "nothing is asked for: no secrets.oci/ annotation")
+		_, err = fmt.Fprintln(c.App.Writer, "nothing is asked for")
 		return err
 	}
 	return errors.Join(err, e.table(c.App.Writer))

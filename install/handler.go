@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// annotationGlob lets our annotations through to the runtime. containerd
-	// matches with path.Match, and no key of ours has a second slash.
-	annotationGlob = "secrets.oci/*"
-
 	runcType   = "io.containerd.runc.v2" // containerd's shim that runs a program like runc
 	defaultKey = "default_runtime_name"
 )
+
+// annotationGlobs let our annotations through to the runtime. containerd matches
+// with path.Match, and Kubernetes allows a key one slash.
+var annotationGlobs = []any{"secrets.oci/*", "*.secrets.oci/*"}
 
 // criPlugins are the plugins with CRI's runtimes, by the version of config.toml.
 // Version 2 is that of containerd 1.3, the others are of 2.x; each containerd
@@ -127,9 +127,8 @@ func (c *containerdConfig) handler(cri map[string]any) map[string]any {
 	h["options"], h["runtime_type"] = options, runcType
 	for _, key := range []string{"pod_annotations", "container_annotations"} {
 		list, _ := h[key].([]any)
-		if !slices.Contains(list, any(annotationGlob)) {
-			h[key] = append(slices.Clone(list), annotationGlob)
-		}
+		list = slices.DeleteFunc(slices.Clone(list), func(glob any) bool { return slices.Contains(annotationGlobs, glob) })
+		h[key] = append(list, annotationGlobs...)
 	}
 	return h
 }

@@ -46,7 +46,7 @@ func (h Hook) hooksD(command string, stages ...string) hooksD {
 	}
 	// Both are unanchored regular expressions. A key that is ours but for the
 	// case of its letters must reach the hook, which refuses it.
-	d.When.Annotations = map[string]string{`(?i)^secrets\.oci/`: ".*"}
+	d.When.Annotations = map[string]string{`(?i)^([^/]*\.)?secrets\.oci/`: ".*"}
 	return d
 }
 
@@ -230,7 +230,7 @@ func (m *Machine) podmanUsers() ([]string, error) {
 	var users []string
 	for line := range strings.Lines(out) {
 		name, rest, _ := strings.Cut(line, " ")
-		if strings.HasPrefix(rest, runtimeName+" ") || strings.Contains(strings.ToLower(rest), `"secrets.oci/`) {
+		if strings.HasPrefix(rest, runtimeName+" ") || strings.Contains(strings.ToLower(rest), "secrets.oci/") {
 			users = append(users, name)
 		}
 	}

@@ -15,25 +15,14 @@ import (
 )
 
 const (
-	keyFrom      = "secrets.oci/from"
-	keyContainer = "secrets.oci/from." // and the container's name
-	keyDict      = "secrets.oci/dict"
-)
-
-// The annotations by which containerd and CRI-O (and podman, for a pod's infra
-// container) say which container of a pod this is.
-const (
-	criName  = "io.kubernetes.cri.container-name"
-	crioName = "io.kubernetes.container.name"
-	criType  = "io.kubernetes.cri.container-type"
-	crioType = "io.kubernetes.cri-o.ContainerType"
-)
-
-const (
 	maxAnnotation = 256 << 10 // bytes of all values together
 	maxQuote      = 64        // bytes of the user's text in a message
 	maxItems      = 1000      // of one list
+	maxGenerated  = 63        // characters that podman 4 leaves of a value in `kube generate`
 )
+
+// none is the list that asks for nothing.
+const none = "none:"
 
 // Parse gives what annotations ask for, by the grammar of README.md. The zero
 // Asked is the answer for annotations without a secrets.oci/ key, and for a
@@ -43,12 +32,15 @@ func Parse(annotations map[string]string) (Asked, error) {
 	if annotations[criType] == "sandbox" || annotations[crioType] == "sandbox" {
 		return Asked{}, nil
 	}
-	var keys []string
+	var keys, cut []string
 	size := 0
-	for key, value := range annotations {
-		if isOurs(key) {
-			keys = append(keys, key)
+	for text, value := range annotations {
+		switch {
+		case isOurs(text):
+			keys = append(keys, text)
 			size += len(value)
+		case isCut(text):
+			cut = append(cut, text)
 		}
 	}
 	if len(keys) == 0 {
@@ -59,40 +51,64 @@ func Parse(annotations map[string]string) (Asked, error) {
 			"the values of all secrets.oci/ annotations are %d bytes together, more than %d", size, maxAnnotation)
 	}
 	slices.Sort(keys)
+	slices.Sort(cut)
 
 	var p problems
-	var asked Asked
-	var own []Request
-	var perContainer, hasOwn bool
+	requests, dicts, texts := map[target][]Request{}, map[target][]Pair{}, map[target]string{}
 	here, nameless := containerName(annotations)
-	for _, key := range keys {
-		value := annotations[key]
-		container, forContainer := strings.CutPrefix(key, keyContainer)
+	var perContainer bool
+	for _, text := range keys {
+		t, ok := parseTarget(text)
+		if !ok {
+			p.Add(unknownKey(text))
+			continue
+		}
 		switch {
-		case key == keyFrom:
-			asked.Requests = p.list(key, value)
-		case key == keyDict:
-			asked.Dict = p.dict(value)
-		case forContainer && isKey(container):
+		case texts[t] != "":
+			p.Add(fault.New(fault.Annotation, "keep one of the two", "annotation %s: the same is in %s", clip(text), clip(texts[t])))
+		case isGenerated(text):
+			p.generated(t, text, annotations[text], nameless)
+		case t.container != "":
 			perContainer = true
-			requests := p.list(key, value) // another container's list must be right too
-			if container == here {
-				own, hasOwn = requests, true
-			}
-		default:
-			p.Add(unknownKey(key))
+		}
+		texts[t] = text
+		if t.list == keyDict {
+			dicts[t] = p.dict(text, annotations[text])
+		} else {
+			requests[t] = p.list(text, annotations[text]) // another container's list must be right, too
 		}
 	}
 	if perContainer && nameless != nil {
 		p.Add(nameless)
 	}
+	for _, text := range cut {
+		p.Add(fault.New(fault.Annotation, "write + between items: podman 4 cuts an annotation at commas, and a quadlet at blanks",
+			"annotation %s: it is the rest of a list that was cut in two", clip(text)))
+	}
 	if err := p.Err(); err != nil {
 		return Asked{}, err
 	}
-	if hasOwn {
-		asked.Requests = own
+	of := func(list string) target {
+		if own := (target{list, here}); texts[own] != "" {
+			return own
+		}
+		return target{list: list}
 	}
-	return asked, nil
+	return Asked{Requests: requests[of(keyFrom)], Dict: dicts[of(keyDict)]}, nil
+}
+
+// generated checks what `podman kube generate` made of an annotation. It names the
+// container in the key, and `podman kube play` then gives the annotation to all
+// containers of the pod and tells none of them its name.
+func (p *problems) generated(t target, text, value string, nameless error) {
+	if nameless != nil {
+		p.Add(fault.New(fault.Annotation, "take /"+t.container+" off the key, and the whole pod gets it",
+			"annotation %s: it is for the container %s, and this container has no name in a pod", clip(text), clip(t.container)))
+	}
+	if t.list == keyFrom && utf8.RuneCountInString(value) == maxGenerated {
+		p.Add(fault.New(fault.Annotation, "write the whole list under another key, "+keyFrom+" or "+keyContainer+t.container,
+			"annotation %s: the list has %d characters, and podman 4 cuts a longer one there", clip(text), maxGenerated))
+	}
 }
 
 // OfContainer gives the annotations that the hook of a container in a pod has to
@@ -103,7 +119,7 @@ func OfContainer(pod, container map[string]string, name string) (map[string]stri
 	seen := map[string]string{}
 	for _, annotations := range []map[string]string{pod, container} { // the container's own wins
 		for key, value := range annotations {
-			if isOurs(key) {
+			if isOurs(key) || isCut(key) {
 				seen[key] = value
 			}
 		}
@@ -125,37 +141,12 @@ func OfContainer(pod, container map[string]string, name string) (map[string]stri
 	return seen, nil
 }
 
-// isOurs reports whether an annotation is one of ours, or would be but for its
-// letter case: that is a typo, and a typo must not start a bare container.
-func isOurs(key string) bool {
-	domain, _, ok := strings.Cut(key, "/")
-	return ok && strings.EqualFold(domain, "secrets.oci")
-}
-
-// isKubernetes reports whether Parse reads the annotation to know where it is.
-func isKubernetes(key string) bool {
-	return key == criName || key == crioName || key == criType || key == crioType
-}
-
-// containerName is the name of this container in its pod.
-func containerName(annotations map[string]string) (string, error) {
-	cri, crio := annotations[criName], annotations[crioName]
-	switch {
-	case cri == "" && crio == "":
-		return "", fault.New(fault.Annotation, "use "+keyFrom,
-			"annotation %s<container>: this container has no name in a pod", keyContainer)
-	case cri != "" && crio != "" && cri != crio:
-		return "", fault.New(fault.Annotation, "",
-			"annotation %s<container>: %s and %s disagree about this container's name", keyContainer, criName, crioName)
-	case cri != "":
-		return cri, nil
-	}
-	return crio, nil
-}
-
 // list reads the value of a secrets.oci/from.
 func (p *problems) list(key, value string) []Request {
-	if strings.TrimFunc(value, isSeparator) == "" {
+	switch strings.TrimFunc(value, isBlank) {
+	case none:
+		return nil
+	case "":
 		p.Add(fault.New(fault.Annotation, "leave the annotation out if nothing is wanted",
 			"annotation %s: the list is empty", clip(key)))
 		return nil
@@ -166,11 +157,11 @@ func (p *problems) list(key, value string) []Request {
 	}
 	var requests []Request
 	n := 0
-	for part := range strings.SplitSeq(value, ",") {
-		items := strings.FieldsFunc(part, isSeparator)
+	for part := range strings.SplitSeq(strings.ReplaceAll(value, ",", "+"), "+") {
+		items := strings.FieldsFunc(part, isBlank)
 		if len(items) == 0 {
 			n++
-			p.Add(fault.New(fault.Annotation, "one comma separates two items",
+			p.Add(fault.New(fault.Annotation, "one + separates two items",
 				"annotation %s: item %d is empty", clip(key), n))
 		}
 		for _, item := range items {
@@ -189,12 +180,15 @@ func (p *problems) list(key, value string) []Request {
 	return requests
 }
 
-// isSeparator is the white space between items. No other kind is: what only
-// looks like a blank is part of a name, and no name has it.
-func isSeparator(r rune) bool { return r < 0x80 && jsontext.IsBlank(byte(r)) }
+// isBlank is the white space between items. No other kind is: what only looks
+// like a blank is part of a name, and no name has it.
+func isBlank(r rune) bool { return r < 0x80 && jsontext.IsBlank(byte(r)) }
+
+// isSeparator is all that can stand between two items.
+func isSeparator(r rune) bool { return r == '+' || r == ',' || isBlank(r) }
 
 // isControl reports a control character that is not white space here.
-func isControl(r rune) bool { return unicode.IsControl(r) && !isSeparator(r) }
+func isControl(r rune) bool { return unicode.IsControl(r) && !isBlank(r) }
 
 // problems is what is wrong with the annotations.
 type problems struct{ fault.List }

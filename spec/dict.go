@@ -14,12 +14,12 @@ import (
 // dict reads the value of secrets.oci/dict, an object of strings. A null is as
 // if the key was not written. Errors name keys; the values are nobody's
 // business, though whoever can inspect the container sees them.
-func (p *problems) dict(value string) []Pair {
+func (p *problems) dict(key, value string) []Pair {
 	b := []byte(value)
 	var pairs []Pair
 	var flaws []error
 	seen := map[string]bool{}
-	flaw := func(err error) { flaws = append(flaws, fmt.Errorf("annotation %s: %w", keyDict, err)) }
+	flaw := func(err error) { flaws = append(flaws, fmt.Errorf("annotation %s: %w", clip(key), err)) }
 	place, err := jsontext.Scan(b, func(m jsontext.Member) {
 		name, _ := jsontext.Unquote(b[m.Key.Start:m.Key.End])
 		if seen[name] {
@@ -49,10 +49,10 @@ func (p *problems) dict(value string) []Pair {
 	})
 	switch {
 	case err != nil: // then the rest is guesswork
-		p.Add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not JSON: %w", keyDict, err))
+		p.Add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not JSON: %w", clip(key), err))
 		return nil
 	case b[place.Start] != '{':
-		p.Add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not a JSON object", keyDict))
+		p.Add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not a JSON object", clip(key)))
 		return nil
 	}
 	for _, err := range flaws {
@@ -60,23 +60,6 @@ func (p *problems) dict(value string) []Pair {
 	}
 	slices.SortFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Name, b.Name) })
 	return pairs
-}
-
-// unknownKey is the error for a secrets.oci/ key that is none, with the one
-// that was probably meant.
-func unknownKey(key string) error {
-	_, name, _ := strings.Cut(key, "/")
-	name = strings.ToLower(name)
-	hint := "the keys are " + keyFrom + ", " + keyContainer + "<container> and " + keyDict
-	switch {
-	case strings.HasPrefix(name, "from") && len(name) > len("froms"):
-		hint = "did you mean " + keyContainer + "<container>?"
-	case distance(name, "from") <= 2:
-		hint = "did you mean " + keyFrom + "?"
-	case distance(name, "dict") <= 2:
-		hint = "did you mean " + keyDict + "?"
-	}
-	return fault.New(fault.Annotation, hint, "annotation %s: no such key", clip(key))
 }
 
 // distance is the number of bytes to insert, delete or replace to make a into b.

@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,6 +24,7 @@ import (
 func FuzzParse(f *testing.F) {
 	f.Add("db stripe, dotenv:web", "vault:team/api@3#a-b=C#D?", `{"A":"1","B":null}`, "web", "x")
 	f.Add("a,,b", "dotenv:", `{"A":1}`, "", "from.")
+	f.Add("db+stripe#API_KEY=KEY", "none:", "{}", "web", "from/worker")
 	f.Add("\u00a0", "db#A#A", `{"A":"\ud800"}`, "worker", "form")
 	f.Fuzz(func(t *testing.T, from, fromWeb, dict, container, other string) {
 		annotations := map[string]string{keyFrom: from, keyContainer + "web": fromWeb, keyDict: dict, criName: container}
@@ -43,6 +46,9 @@ func FuzzParse(f *testing.F) {
 		for i, r := range asked.Requests {
 			items[i] = r.String()
 		}
+		if len(items) == 0 {
+			items = []string{none}
+		}
 		pairs := map[string]string{}
 		for _, p := range asked.Dict {
 			pairs[p.Name] = p.Value
@@ -51,7 +57,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := Parse(map[string]string{keyFrom: strings.Join(items, " "), keyDict: string(object)})
+		again, err := Parse(map[string]string{keyFrom: strings.Join(items, "+"), keyDict: string(object)})
 		if err != nil {
 			t.Fatalf("%q does not parse again: %v", items, err)
 		}
@@ -62,6 +68,37 @@ func FuzzParse(f *testing.F) {
 			if diff := cmp.Diff(asked.Dict, again.Dict); diff != "" {
 				t.Fatal(diff)
 			}
+		}
+	})
+}
+
+// FuzzItem checks that an item means the same written out, that its name has one
+// spelling and stays where it is looked up, and that what a front end cuts off
+// before it shows.
+func FuzzItem(f *testing.F) {
+	for _, item := range []string{
+		"db", "dotenv:?", "vault:team/api@3#a-b=C#D?", "user~40corp/a~20b", "~C3~A9", "a~FF", "~2E~2E", "~2F", "a~00", "~7E~0A", "none:",
+	} {
+		f.Add(item)
+	}
+	f.Fuzz(func(t *testing.T, item string) {
+		r, err := parseItem(item)
+		if err != nil {
+			return
+		}
+		again, err := parseItem(r.String())
+		if diff := cmp.Diff(r, again); err != nil || diff != "" {
+			t.Fatalf("%q became %q: %v\n%s", item, r.String(), err, diff)
+		}
+		name, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(item, r.Scheme+":"), "?"), "#")
+		if name, _, _ = strings.Cut(name, "@"); name != EscapeName(r.Name) {
+			t.Fatalf("%q has the name %q, whose spelling is %q", item, r.Name, EscapeName(r.Name))
+		}
+		if r.Name != "" && (!fs.ValidPath(r.Name) || r.Name == "." || !utf8.ValidString(r.Name) || strings.ContainsFunc(r.Name, unicode.IsControl)) {
+			t.Fatalf("%q has the name %q", item, r.Name)
+		}
+		if rest, _, _ := strings.Cut(item, "="); (r.Scheme != "" || r.Keys != nil) && !isCut(rest) {
+			t.Fatalf("the annotation %q shows nothing", rest)
 		}
 	})
 }

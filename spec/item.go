@@ -3,6 +3,7 @@
 package spec
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -28,20 +29,24 @@ func parseItem(text string) (Request, error) {
 	head, keys, keyed := strings.Cut(text, "#")
 	head, version, versioned := strings.Cut(head, "@")
 
-	r.Name = head
-	if scheme, name, ok := strings.Cut(head, ":"); ok {
+	name := head
+	if scheme, rest, ok := strings.Cut(head, ":"); ok {
+		if scheme+":" == none {
+			return r, fault.New(fault.Annotation, "", "%s asks for nothing, and stands alone in a list", none)
+		}
 		if !slices.Contains(Schemes(), scheme) {
 			return r, fault.New(fault.Annotation, "the schemes are "+strings.Join(Schemes(), ", "), "no scheme %s", clip(scheme))
 		}
-		r.Scheme, r.Name = scheme, name
+		r.Scheme, name = scheme, rest
 	}
-	if err := checkSecret(r); err != nil {
+	var err error
+	if r.Name, err = parseName(name, r.Scheme); err != nil {
 		return r, err
 	}
 	if versioned {
 		n, err := strconv.ParseInt(version, 10, 32)
 		if err != nil || n < 1 || version[0] < '1' || version[0] > '9' {
-			return r, fault.New(fault.Annotation, "", "the version %s is not a number from 1 to %d", clip(version), math.MaxInt32)
+			return r, fault.New(fault.Annotation, "in a name ~40 stands for @", "the version %s is not a number from 1 to %d", clip(version), math.MaxInt32)
 		}
 		r.Version = int(n)
 	}
@@ -63,29 +68,35 @@ func parseItem(text string) (Request, error) {
 	return r, nil
 }
 
-// checkSecret checks the name in a request whose scheme is known.
-func checkSecret(r Request) error {
-	if r.Name == "" {
-		if r.Scheme == "dotenv" {
-			return nil // the directory's own .env
+// parseName reads the name of a secret that is pinned to scheme, or to none.
+func parseName(text, scheme string) (string, error) {
+	if text == "" {
+		if scheme == "dotenv" {
+			return "", nil // the directory's own .env
 		}
-		return fault.New(fault.Annotation, grammar, "it names no secret")
+		return "", fault.New(fault.Annotation, grammar, "it names no secret")
 	}
-	for part := range strings.SplitSeq(r.Name, "/") {
+	parts := strings.Split(text, "/")
+	for i, part := range parts {
 		switch {
 		case part == "":
-			return fault.New(fault.Annotation, "", "the name %s has an empty part", clip(r.Name))
+			return "", fault.New(fault.Annotation, "", "the name %s has an empty part", clip(text))
 		case part == "." || part == "..":
-			return fault.New(fault.Annotation, "a name never leaves the place the operator chose",
-				"the name %s has a part %q", clip(r.Name), part)
-		case !only(part, "._-"):
-			return fault.New(fault.Annotation, grammar,
-				"the name %s has a character other than letters, digits and . _ - /", clip(r.Name))
-		case len(part) > maxPart:
-			return fault.New(fault.Annotation, "", "a part of the name %s is longer than %d characters", clip(r.Name), maxPart)
+			return "", fault.New(fault.Annotation, "a name never leaves the place the operator chose",
+				"the name %s has a part %q", clip(text), part)
+		case !only(part, plain+"~"):
+			return "", fault.New(fault.Annotation, grammar+"; in a name ~40 stands for @, and ~20 for a blank",
+				"the name %s has a character other than letters, digits and . _ - /", clip(text))
+		}
+		var err error
+		if parts[i], err = unescape(part); err != nil {
+			return "", fmt.Errorf("the name %s has %w", clip(text), err)
+		}
+		if len(parts[i]) > maxPart {
+			return "", fault.New(fault.Annotation, "", "a part of the name %s is longer than %d characters", clip(text), maxPart)
 		}
 	}
-	return nil
+	return strings.Join(parts, "/"), nil
 }
 
 // parseKey reads KEY or KEY=ENV. A source's key need not be a variable name; a

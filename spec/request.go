@@ -11,7 +11,7 @@ import (
 // what is wanted of it.
 type Request struct {
 	Scheme   string // "vault", "dict" or "dotenv" where pinned to one source; "" for the chain
-	Name     string // empty only with scheme dotenv: the directory's own .env
+	Name     string // without escapes; empty only with scheme dotenv: the directory's own .env
 	Version  int    // 0 for the newest
 	Keys     []Key  // empty for all keys
 	Optional bool   // a miss is not an error; a refusal or an outage is
@@ -41,7 +41,7 @@ func (r Request) String() string {
 	if r.Scheme != "" {
 		b.WriteString(r.Scheme + ":")
 	}
-	b.WriteString(r.Name)
+	b.WriteString(EscapeName(r.Name))
 	if r.Version != 0 {
 		b.WriteString("@" + strconv.Itoa(r.Version))
 	}

@@ -50,6 +50,16 @@ var cases = []struct {
 	},
 	{name: "for another container of the pod", pod: annotations{"secrets.oci/from.worker": "db"}},
 	{
+		name: "for this container, before the domain", pod: annotations{"secrets.oci/from": "db", "web.secrets.oci/from": "stripe"},
+		want: annotations{"secrets.oci/from": "db", "web.secrets.oci/from": "stripe", criName: "web"},
+	},
+	{name: "this container is exempt", pod: annotations{"secrets.oci/from": "db", "secrets.oci/from.web": "none:"}},
+	{
+		name: "a list that was cut in two", pod: annotations{"secrets.oci/from": "db"}, container: annotations{"db#K": "V"},
+		err: `annotation "db#K": it is the rest of a list that was cut in two`,
+	},
+	{name: "the rest of a list of nobody's", pod: annotations{"db#K": "V"}},
+	{
 		name: "CRI-O's name of the container", pod: annotations{"secrets.oci/from.web": "db"},
 		container: annotations{"io.kubernetes.container.name": "web"},
 		want:      annotations{"secrets.oci/from.web": "db", "io.kubernetes.container.name": "web"},

@@ -29,6 +29,8 @@ var inputs = []struct {
 	{`{"annotations":{"Secrets.OCI/from":"db"}}`, false, false},
 	{`{"annotations":{"` + "\u017f" + `ecrets.oci/from":"db"}}`, false, false},
 	{`{"annotations":{"x.secrets.oci/from":"db"}}`, false, false},
+	{`{"annotations":{"secrets.oci/from":"none:"}}`, false, false},
+	{`{"annotations":{"db#K":"V"}}`, true, true},
 	{`{"Annotations":{"secrets.oci/from":"db"}}`, false, false},
 	{`{"annotation\u0073":{"secrets.oci/from":"db"}}`, false, false},
 	{`{"annotations":{"a":"b"},"annotations":{"secrets.oci/from":"db"}}`, false, false},

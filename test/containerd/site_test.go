@@ -107,8 +107,8 @@ func newSite(t *testing.T, w way, have secrets) *site {
 	settings = strings.Replace(settings, "disable = false\n", fmt.Sprintf(
 		"disable = false\nsocket_path = %q\nplugin_path = %q\nplugin_config_path = %q\n", dir+"/nri", dir+"/plugins", dir+"/conf.d"), 1)
 	if w.shim {
-		passed := `pod_annotations = ["secrets.oci/*"]
-container_annotations = ["secrets.oci/*"]
+		passed := `pod_annotations = ["secrets.oci/*", "*.secrets.oci/*"]
+container_annotations = ["secrets.oci/*", "*.secrets.oci/*"]
 `
 		if w.blind {
 			passed = ""
