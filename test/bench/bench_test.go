@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-secrets/oci-secrets/test/child"
 	"github.com/oci-secrets/oci-secrets/test/rig"
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
 )
@@ -247,21 +248,21 @@ func (f *fixture) hook(t *testing.T, names string, peak func(kib int)) func() {
 	argv := []string{f.binary, "hook", "--config", f.vault}
 	return func() {
 		t.Helper()
-		var initProcess *exec.Cmd
+		cmd := exec.Command("sh", "-c", "read _; exec true")
+		var initProcess *child.Process
 		var release io.WriteCloser
 		pause(func() {
-			initProcess = exec.Command("sh", "-c", "read _; exec true")
-			initProcess.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 			var err error
-			if release, err = initProcess.StdinPipe(); err != nil {
-				t.Fatal(err)
+			if release, err = cmd.StdinPipe(); err == nil {
+				initProcess, err = child.Start(cmd)
 			}
-			if err := initProcess.Start(); err != nil {
+			if err != nil {
 				t.Fatal(err)
 			}
 		})
 		state := fmt.Sprintf(`{"ociVersion":"1.0.2","id":"bench","status":"creating","pid":%d,"bundle":"/","annotations":{"secrets.oci/from":%q}}`,
-			initProcess.Process.Pid, names)
+			initProcess.Pid, names)
 		if peak == nil {
 			command(t, strings.NewReader(state), argv...)
 		} else {
@@ -269,8 +270,9 @@ func (f *fixture) hook(t *testing.T, names string, peak func(kib int)) func() {
 		}
 		pause(func() {
 			_, _ = io.WriteString(release, "\n")
-			if err := initProcess.Wait(); err != nil {
-				t.Fatalf("the program did not run: %v", err)
+			<-initProcess.Exited
+			if !cmd.ProcessState.Success() {
+				t.Fatalf("the program did not run: %v", cmd.ProcessState)
 			}
 		})
 	}

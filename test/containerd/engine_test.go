@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/oci-secrets/oci-secrets/test/child"
 	"github.com/oci-secrets/oci-secrets/test/rig"
 )
 
@@ -38,9 +39,8 @@ done
 // engine is a containerd and all that it starts.
 type engine struct {
 	dir     string
-	path    string    // its PATH, where its own shim comes first
-	first   *exec.Cmd // the first process of the namespaces
-	ended   chan struct{}
+	path    string         // its PATH, where its own shim comes first
+	first   *child.Process // the first process of the namespaces
 	conn    *grpc.ClientConn
 	runtime cri.RuntimeServiceClient
 	images  cri.ImageServiceClient
@@ -74,10 +74,10 @@ disable_apparmor = true
 		t.Fatal(err)
 	}
 	defer log.Close()
-	e.first = exec.Command("sh", "-c", namespaces, "sh", programs+"/containerd", "--config", dir+"/config.toml")
-	e.first.Env = append(env, "PATH="+e.path)
-	e.first.Stdout, e.first.Stderr = log, log
-	e.ended = rig.StartInNamespaces(t, e.first)
+	cmd := exec.Command("sh", "-c", namespaces, "sh", programs+"/containerd", "--config", dir+"/config.toml")
+	cmd.Env = append(env, "PATH="+e.path)
+	cmd.Stdout, cmd.Stderr = log, log
+	e.first = rig.StartInNamespaces(t, cmd)
 	t.Cleanup(func() { e.stop(t) })
 	e.conn, err = grpc.NewClient("unix://"+dir+"/socket", grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -93,7 +93,7 @@ func (e *engine) awaitReady(t *testing.T) {
 	t.Helper()
 	rig.Eventually(t, "containerd serves CRI", func() bool {
 		select {
-		case <-e.ended:
+		case <-e.first.Exited:
 			t.Fatalf("containerd ended\n%s", e.log(t))
 		default:
 		}
@@ -116,7 +116,7 @@ func (e *engine) restart(t *testing.T) {
 // containerd is the pid of the daemon.
 func (e *engine) containerd(t *testing.T) int {
 	t.Helper()
-	for _, pid := range rig.Descendants(e.first.Process.Pid) {
+	for _, pid := range rig.Descendants(e.first.Pid) {
 		if name := rig.StatusField(pid, "Name"); name == "containerd" {
 			return pid
 		}
@@ -146,7 +146,7 @@ func (e *engine) stop(t *testing.T) {
 	if t.Failed() {
 		t.Logf("containerd's log, without what is for debugging:\n%s", important(e.log(t)))
 	}
-	if !rig.EndFirst(e.first, e.ended) {
+	if !rig.EndFirst(e.first) {
 		t.Errorf("containerd does not end\n%s", e.log(t))
 	}
 }
@@ -164,7 +164,7 @@ func important(log string) string {
 
 // left are the command lines of all processes but containerd and its plugins.
 func (e *engine) left() (left []string) {
-	for _, pid := range rig.Descendants(e.first.Process.Pid) {
+	for _, pid := range rig.Descendants(e.first.Pid) {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		line := strings.ReplaceAll(string(cmdline), "\x00", " ")
 		program, _, _ := strings.Cut(line, " ")
@@ -177,7 +177,7 @@ func (e *engine) left() (left []string) {
 
 // inside is a path as the engine sees it.
 func (e *engine) inside(path string) string {
-	return fmt.Sprintf("/proc/%d/root%s", e.first.Process.Pid, path)
+	return fmt.Sprintf("/proc/%d/root%s", e.first.Pid, path)
 }
 
 // ctr runs containerd's own client to its end, in the engine's namespaces, where
@@ -185,7 +185,7 @@ func (e *engine) inside(path string) string {
 func (e *engine) ctr(t *testing.T, args ...string) rig.Result {
 	t.Helper()
 	argv := []string{
-		"nsenter", "--mount", "--pid", fmt.Sprintf("--target=%d", e.first.Process.Pid), "env", "PATH=" + e.path,
+		"nsenter", "--mount", "--pid", fmt.Sprintf("--target=%d", e.first.Pid), "env", "PATH=" + e.path,
 		filepath.Join(filepath.Dir(rig.Engine(t, "containerd.sh")), "ctr"), "--address", e.dir + "/socket",
 	}
 	return rig.Run(t, append(argv, args...)...)

@@ -33,7 +33,7 @@ ln -s oci-secrets "$1/bin/oci-secrets-runtime"`
 func (s *site) command(t *testing.T, argv ...string) []string {
 	t.Helper()
 	in := []string{
-		"nsenter", "--mount", "--pid", "--target", strconv.Itoa(s.first.Process.Pid), "env", "-i",
+		"nsenter", "--mount", "--pid", "--target", strconv.Itoa(s.first.Pid), "env", "-i",
 		"PATH=" + s.dir + "/bin:" + filepath.Dir(rig.Engine(t, "crictl.sh")) + ":" + s.path, "OCI_SECRETS_CONFIG=" + s.config,
 		"CONTAINERD_ADDRESS=" + s.dir + "/socket", "CONTAINER_RUNTIME_ENDPOINT=unix://" + s.dir + "/socket",
 	}

@@ -106,7 +106,7 @@ func (s *site) search(t *testing.T, canary string) map[string]bool {
 			note(strings.TrimPrefix(path, s.dir+"/"), true)
 		}
 	}
-	for _, pid := range append(s.processes(), s.first.Process.Pid) {
+	for _, pid := range append(s.processes(), s.first.Pid) {
 		for _, file := range []string{"cmdline", "environ"} {
 			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 			name := map[bool]string{true: "/proc/EXEC/", false: "/proc/PID/"}[started(pid)]

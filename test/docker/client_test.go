@@ -28,7 +28,7 @@ func (d *daemon) docker(t *testing.T, args ...string) rig.Result {
 
 // command is a command line in the daemon's namespaces.
 func (d *daemon) command(argv ...string) []string {
-	return append([]string{"nsenter", "--target", strconv.Itoa(d.first.Process.Pid), "--mount", "--pid", "--"}, argv...)
+	return append([]string{"nsenter", "--target", strconv.Itoa(d.first.Pid), "--mount", "--pid", "--"}, argv...)
 }
 
 // must is docker where it must succeed; it gives the output.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oci-secrets/oci-secrets/test/child"
 	"github.com/oci-secrets/oci-secrets/test/rig"
 )
 
@@ -44,8 +45,7 @@ type daemon struct {
 	dir      string
 	settings map[string]any // of daemon.json
 	env      []string
-	first    *exec.Cmd // the first process of the namespaces
-	ended    chan struct{}
+	first    *child.Process // the first process of the namespaces
 }
 
 // start starts a dockerd in dir, with the settings and, for itself and the
@@ -75,10 +75,10 @@ func (d *daemon) launch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	d.first = exec.Command("sh", "-c", namespaces, "sh", d.dir+"/etc", d.program(t, "dockerd"))
-	d.first.Env = d.env
-	d.first.Stdout, d.first.Stderr = log, log
-	d.ended = rig.StartInNamespaces(t, d.first)
+	cmd := exec.Command("sh", "-c", namespaces, "sh", d.dir+"/etc", d.program(t, "dockerd"))
+	cmd.Env = d.env
+	cmd.Stdout, cmd.Stderr = log, log
+	d.first = rig.StartInNamespaces(t, cmd)
 	rig.Eventually(t, "dockerd listens", func() bool {
 		if !d.runs() {
 			t.Fatalf("dockerd ended\n%s", d.log(t))
@@ -104,7 +104,7 @@ func (d *daemon) configure(t *testing.T) {
 
 func (d *daemon) runs() bool {
 	select {
-	case <-d.ended:
+	case <-d.first.Exited:
 		return false
 	default:
 		return true
@@ -151,14 +151,14 @@ func (d *daemon) stop(t *testing.T) {
 // end ends the daemon, and with its namespaces all that is in them.
 func (d *daemon) end(t *testing.T) {
 	t.Helper()
-	if !rig.EndFirst(d.first, d.ended) {
+	if !rig.EndFirst(d.first) {
 		t.Errorf("dockerd does not end\n%s", d.log(t))
 	}
 }
 
 // processes are those that run in the namespaces, but for the first. All of
 // them are its descendants.
-func (d *daemon) processes() []int { return rig.Descendants(d.first.Process.Pid) }
+func (d *daemon) processes() []int { return rig.Descendants(d.first.Pid) }
 
 // left are the command lines of all processes but the daemons.
 func (d *daemon) left() (left []string) {
@@ -175,5 +175,5 @@ func (d *daemon) left() (left []string) {
 
 // inside is a path as the engine sees it.
 func (d *daemon) inside(path string) string {
-	return fmt.Sprintf("/proc/%d/root%s", d.first.Process.Pid, path)
+	return fmt.Sprintf("/proc/%d/root%s", d.first.Pid, path)
 }

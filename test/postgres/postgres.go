@@ -22,7 +22,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oci-secrets/oci-secrets/test/vaulttest/child"
+	"github.com/oci-secrets/oci-secrets/test/child"
 )
 
 // Server is a running server. Its superuser is postgres.

@@ -10,12 +10,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oci-secrets/oci-secrets/test/child"
 )
 
 // RunEngine runs the tests of an engine in a directory of their own, whose path
@@ -84,38 +85,26 @@ func Engine(tb testing.TB, script string) string {
 
 // StartInNamespaces starts a command as the first process of mount and pid
 // namespaces, with which all that it starts ends; it ends itself with this
-// process. The channel is closed when it has ended.
-func StartInNamespaces(tb testing.TB, cmd *exec.Cmd) (ended chan struct{}) {
+// process. What it has to say is in the log.
+func StartInNamespaces(tb testing.TB, cmd *exec.Cmd) *child.Process {
 	tb.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
-	ended = make(chan struct{})
-	started := make(chan error)
-	go func() {
-		// The kernel kills it when the thread that started it ends.
-		runtime.LockOSThread()
-		defer close(ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // what it has to say is in the log
-		}
-	}()
-	if err := <-started; err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
+	first, err := child.Start(cmd)
+	if err != nil {
 		tb.Fatal(err)
 	}
-	return ended
+	return first
 }
 
 // EndFirst ends what StartInNamespaces started, in its own way if it can, and
-// gives whether it could.
-func EndFirst(cmd *exec.Cmd, ended chan struct{}) bool {
-	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+// returns whether it could.
+func EndFirst(first *child.Process) bool {
+	_ = first.Signal(syscall.SIGTERM) // it may have ended
 	select {
-	case <-ended:
+	case <-first.Exited:
 		return true
 	case <-time.After(patience):
-		_ = cmd.Process.Kill()
-		<-ended
+		first.End()
 		return false
 	}
 }

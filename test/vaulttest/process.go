@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/oci-secrets/oci-secrets/test/vaulttest/child"
+	"github.com/oci-secrets/oci-secrets/test/child"
 )
 
 // run starts the process and waits until it listens.

@@ -28,7 +28,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
-	"github.com/oci-secrets/oci-secrets/test/vaulttest/child"
+	"github.com/oci-secrets/oci-secrets/test/child"
 )
 
 // Options says what kind of server to start. The zero value is what most

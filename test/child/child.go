@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package child runs servers of tests, which end with the test: also when that
-// is killed, or forgets them.
+// Package child runs processes of tests, servers above all, which end with the
+// test: also when that is killed, or forgets them.
 package child
 
 import (
@@ -12,19 +12,20 @@ import (
 	"syscall"
 )
 
-// Process is a running server.
+// Process is a running process.
 type Process struct {
 	*os.Process
 	Exited <-chan struct{} // closed when it has ended
 }
 
-// Start starts the process. The kernel kills it when the thread that started it
-// ends, so that thread waits for it, whatever becomes of the test.
+// Start starts the process. The kernel kills it when the *thread* that started it
+// ends, not when the test does, so a thread of its own waits for it, whatever
+// becomes of the test. Nothing else of the tests sets Pdeathsig.
 func Start(cmd *exec.Cmd) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL //nolint:forbidigo // the thread stays
 	started, exited := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread()
