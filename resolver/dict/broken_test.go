@@ -3,10 +3,14 @@
 package dict
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -67,49 +71,77 @@ func TestTypes(t *testing.T) {
 	}
 }
 
+// recorded is a context, and the notes that were made in it, which may not show
+// what the files hold.
+func recorded(t *testing.T) (context.Context, func(dir string) []string) {
+	r := &resolver.Record{}
+	return resolver.WithRecord(t.Context(), r), func(dir string) []string {
+		text := strings.ReplaceAll(strings.Join(r.Notes(), "\n"), dir, "DIR")
+		if strings.Contains(text, canary) {
+			t.Errorf("a note shows a value: %s", text)
+		}
+		return strings.Split(text, "\n")
+	}
+}
+
+// TestBroken has files that are wrong as a whole, and ones in which one secret
+// is, the one called of. It never costs the secret of another file.
 func TestBroken(t *testing.T) {
-	for _, c := range []struct{ name, file, text, want string }{
-		{"toml: syntax", "f.toml", "\n[db]\nKEY = " + canary, "DIR/f.toml:3: not valid TOML"},
-		{"toml: open string", "f.toml", "\n[db]\nKEY = '" + canary + "\n", "DIR/f.toml:3: not valid TOML"},
-		{"toml: bad escape", "f.toml", "\n[db]\nKEY = \"\\" + canary + "\"", "DIR/f.toml:3: not valid TOML"},
-		{"toml: key twice", "f.toml", "\n[db]\nKEY = '" + canary + "'\nKEY = '" + canary + "'", "DIR/f.toml:4: a key or table is there twice"},
-		{"toml: table twice", "f.toml", "[db]\nKEY = '" + canary + "'\n[db]\nA = ''", "DIR/f.toml:3: a key or table is there twice"},
-		{"toml: name with a dot", "f.toml", "[team.api]\nKEY = '" + canary + "'", `DIR/f.toml: secret "team": key "api" is a table, and must be a string`},
-		{"toml: number at the top", "f.toml", "PORT = 5432", `DIR/f.toml: secret "PORT" is an integer, and must be a string or a table of strings`},
-		{"yaml: syntax", "f.yaml", "db:\n  KEY: [" + canary + "\n", "DIR/f.yaml:1: not valid YAML, near this line"},
-		{"yaml: tab", "f.yaml", "db:\n\tKEY: " + canary + "\n", "DIR/f.yaml:2: not valid YAML, near this line"},
-		{"yaml: unknown anchor", "f.yaml", "db:\n  KEY: *" + canary + "\n", "DIR/f.yaml: not valid YAML"},
-		{"yaml: bad escape", "f.yaml", "db:\n  KEY: \"\\" + canary + "\"\n", "DIR/f.yaml:2: not valid YAML, near this line"},
-		{"yaml: control character", "f.yaml", "db:\n  KEY: " + canary + "\x01\n", "DIR/f.yaml: not valid YAML"},
-		{"yaml: key twice", "f.yaml", "db:\n  KEY: " + canary + "\n  KEY: " + canary + "\n", `DIR/f.yaml:3: secret "db": key "KEY" is there twice`},
-		{"yaml: dropped key twice", "f.yaml", "db:\n  KEY: " + canary + "\n  KEY:\n", `DIR/f.yaml:3: secret "db": key "KEY" is there twice`},
-		{"yaml: secret twice", "f.yaml", "db:\n  KEY: " + canary + "\n'db':\n", `DIR/f.yaml:3: secret "db" is there twice`},
-		{"yaml: alias", "f.yaml", "db: &a\n  KEY: " + canary + "\nb: *a\n", "DIR/f.yaml:3: YAML aliases are not supported"},
-		{"yaml: merge", "f.yaml", "db: &a\n  KEY: " + canary + "\nb:\n  <<: *a\n", "DIR/f.yaml:4: a name that is not a string"},
-		{"yaml: null as name", "f.yaml", "db:\n  NULL: " + canary, "DIR/f.yaml:2: a name that is not a string"},
-		{"yaml: number as name", "f.yaml", "db:\n  1: " + canary, "DIR/f.yaml:2: a name that is not a string"},
-		{"yaml: two documents", "f.yaml", "db: " + canary + "\n---\nother: x\n", "DIR/f.yaml:2: a second YAML document"},
-		{"yaml: second document broken", "f.yaml", "db: " + canary + "\n---\n[" + canary, "DIR/f.yaml:2: not valid YAML, near this line"},
-		{"yaml: sequence", "f.yaml", "- " + canary, "DIR/f.yaml:1: the file is a sequence, and must be a table of secrets"},
-		{"yaml: string", "f.yaml", canary, "DIR/f.yaml:1: the file is a string, and must be a table of secrets"},
-		{"json: syntax", "f.json", "{\n\"db\": {\n\"KEY\": " + canary + "}}", "DIR/f.json:3: not valid JSON"},
-		{"json: cut off", "f.json", "{\n\"db\": {\n\"KEY\": \"" + canary, "DIR/f.json:3: not valid JSON"},
-		{"json: trailing comma", "f.json", "{\"db\": \"" + canary + "\",}", "DIR/f.json:1: not valid JSON"},
-		{"json: nothing", "f.json", "", "DIR/f.json:1: not valid JSON"},
-		{"json: two documents", "f.json", "{}\n{\"db\": \"" + canary + "\"}", "DIR/f.json:2: not valid JSON"},
-		{"json: key twice", "f.json", "{\n\"db\": {\"KEY\": \"" + canary + "\",\n\"K\\u0045Y\": \"x\"}}", `DIR/f.json:3: secret "db": key "KEY" is there twice`},
-		{"json: secret twice", "f.json", "{\n\"db\": \"" + canary + "\",\n\"db\": null}", `DIR/f.json:3: secret "db" is there twice`},
-		{"json: array", "f.json", "[\"" + canary + "\"]", "DIR/f.json:1: the file is an array, and must be an object of secrets"},
-		{"json: null", "f.json", "null", "DIR/f.json:1: the file is null, and must be an object of secrets"},
-		{"json as yaml is not tried", "f.json", "db: " + canary, "DIR/f.json:1: not valid JSON"},
-		{"yaml as toml is not tried", "f.toml", "db: " + canary, "DIR/f.toml:1: not valid TOML"},
-		{"not UTF-8", "f.json", "{\"db\": \"" + canary + "\xff\"}", "DIR/f.json: not UTF-8 text"},
+	for _, c := range []struct{ name, of, file, text, want string }{
+		{"toml: syntax", "", "f.toml", "\n[db]\nKEY = " + canary, "DIR/f.toml:3: not valid TOML"},
+		{"toml: open string", "", "f.toml", "\n[db]\nKEY = '" + canary + "\n", "DIR/f.toml:3: not valid TOML"},
+		{"toml: bad escape", "", "f.toml", "\n[db]\nKEY = \"\\" + canary + "\"", "DIR/f.toml:3: not valid TOML"},
+		{"toml: key twice", "", "f.toml", "\n[db]\nKEY = '" + canary + "'\nKEY = '" + canary + "'", "DIR/f.toml:4: a key or table is there twice"},
+		{"toml: table twice", "", "f.toml", "[db]\nKEY = '" + canary + "'\n[db]\nA = ''", "DIR/f.toml:3: a key or table is there twice"},
+		{"toml: name with a dot", "team", "f.toml", "[team.api]\nKEY = '" + canary + "'", `DIR/f.toml: secret "team": key "api" is a table, and must be a string`},
+		{"toml: number at the top", "PORT", "f.toml", "PORT = 5432", `DIR/f.toml: secret "PORT" is an integer, and must be a string or a table of strings`},
+		{"yaml: syntax", "", "f.yaml", "db:\n  KEY: [" + canary + "\n", "DIR/f.yaml:1: not valid YAML, near this line"},
+		{"yaml: tab", "", "f.yaml", "db:\n\tKEY: " + canary + "\n", "DIR/f.yaml:2: not valid YAML, near this line"},
+		{"yaml: unknown anchor", "", "f.yaml", "db:\n  KEY: *" + canary + "\n", "DIR/f.yaml: not valid YAML"},
+		{"yaml: bad escape", "", "f.yaml", "db:\n  KEY: \"\\" + canary + "\"\n", "DIR/f.yaml:2: not valid YAML, near this line"},
+		{"yaml: control character", "", "f.yaml", "db:\n  KEY: " + canary + "\x01\n", "DIR/f.yaml: not valid YAML"},
+		{"yaml: key twice", "db", "f.yaml", "db:\n  KEY: " + canary + "\n  KEY: " + canary + "\n", `DIR/f.yaml:3: secret "db": key "KEY" is there twice`},
+		{"yaml: dropped key twice", "db", "f.yaml", "db:\n  KEY: " + canary + "\n  KEY:\n", `DIR/f.yaml:3: secret "db": key "KEY" is there twice`},
+		{"yaml: secret twice", "db", "f.yaml", "db:\n  KEY: " + canary + "\n'db':\n", `DIR/f.yaml:3: secret "db" is there twice`},
+		{"yaml: alias", "b", "f.yaml", "db: &a\n  KEY: " + canary + "\nb: *a\n", "DIR/f.yaml:3: YAML aliases are not supported"},
+		{"yaml: merge", "b", "f.yaml", "db: &a\n  KEY: " + canary + "\nb:\n  <<: *a\n", "DIR/f.yaml:4: YAML merge keys (<<) are not supported"},
+		{"yaml: merge of all", "", "f.yaml", "x: &a\n  db: " + canary + "\n<<: *a\n", "DIR/f.yaml:3: YAML merge keys (<<) are not supported"},
+		{"yaml: table as name", "", "f.yaml", "x: y\n? {A: " + canary + "}\n: z\n", "DIR/f.yaml:2: a name that is not a string"},
+		{"yaml: number as a secret's name", "1", "f.yaml", "1: " + canary + "\n", "DIR/f.yaml:1: a name that is not a string"},
+		{"yaml: null as name", "db", "f.yaml", "db:\n  NULL: " + canary, "DIR/f.yaml:2: a name that is not a string"},
+		{"yaml: number as name", "db", "f.yaml", "db:\n  1: " + canary, "DIR/f.yaml:2: a name that is not a string"},
+		{"yaml: two documents", "", "f.yaml", "db: " + canary + "\n---\nother: x\n", "DIR/f.yaml:2: a second YAML document"},
+		{"yaml: second document broken", "", "f.yaml", "db: " + canary + "\n---\n[" + canary, "DIR/f.yaml:2: not valid YAML, near this line"},
+		{"yaml: sequence", "", "f.yaml", "- " + canary, "DIR/f.yaml:1: the file is a sequence, and must be a table of secrets"},
+		{"yaml: string", "", "f.yaml", canary, "DIR/f.yaml:1: the file is a string, and must be a table of secrets"},
+		{"json: syntax", "", "f.json", "{\n\"db\": {\n\"KEY\": " + canary + "}}", "DIR/f.json:3: not valid JSON"},
+		{"json: cut off", "", "f.json", "{\n\"db\": {\n\"KEY\": \"" + canary, "DIR/f.json:3: not valid JSON"},
+		{"json: trailing comma", "", "f.json", "{\"db\": \"" + canary + "\",}", "DIR/f.json:1: not valid JSON"},
+		{"json: nothing", "", "f.json", "", "DIR/f.json:1: not valid JSON"},
+		{"json: two documents", "", "f.json", "{}\n{\"db\": \"" + canary + "\"}", "DIR/f.json:2: not valid JSON"},
+		{"json: key twice", "db", "f.json", "{\n\"db\": {\"KEY\": \"" + canary + "\",\n\"K\\u0045Y\": \"x\"}}", `DIR/f.json:3: secret "db": key "KEY" is there twice`},
+		{"json: secret twice", "db", "f.json", "{\n\"db\": \"" + canary + "\",\n\"db\": null}", `DIR/f.json:3: secret "db" is there twice`},
+		{"json: array", "", "f.json", "[\"" + canary + "\"]", "DIR/f.json:1: the file is an array, and must be an object of secrets"},
+		{"json: null", "", "f.json", "null", "DIR/f.json:1: the file is null, and must be an object of secrets"},
+		{"json as yaml is not tried", "", "f.json", "db: " + canary, "DIR/f.json:1: not valid JSON"},
+		{"yaml as toml is not tried", "", "f.toml", "db: " + canary, "DIR/f.toml:1: not valid TOML"},
+		{"not UTF-8", "", "f.json", "{\"db\": \"" + canary + "\xff\"}", "DIR/f.json: not UTF-8 text"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := directory(t, map[string]string{c.file: c.text})
+			dir := directory(t, map[string]string{c.file: c.text, "good.json": `{"good": "G"}`})
 			for _, path := range []string{dir, dir + "/" + c.file} {
-				_, err := get(t, New(path), "something else")
+				_, err := get(t, New(path), cmp.Or(c.of, "something else"))
 				checkError(t, err, fault.Refused, c.want, dir)
+				if _, err := get(t, New(path), "something else"); c.of != "" && !errors.Is(err, fault.Missing) {
+					t.Errorf("another secret: %v", err)
+				}
+			}
+			ctx, notes := recorded(t)
+			if _, err := New(dir).Get(ctx, "good", 0); err != nil {
+				t.Errorf("a secret of another file: %v", err)
+			}
+			if d := gocmp.Diff([]string{"dict: " + c.want}, notes(dir)); d != "" {
+				t.Error(d)
 			}
 		})
 	}
@@ -144,7 +176,7 @@ func TestShown(t *testing.T) {
 		}
 	}
 	t.Run("name", func(t *testing.T) {
-		_, err := get(t, New(directory(t, map[string]string{"f.json": `{"` + swapped + `": 5}`})), "db")
+		_, err := get(t, New(directory(t, map[string]string{"f.json": `{"` + swapped + `": 5}`})), swapped)
 		if err == nil || !strings.HasSuffix(err.Error(), "f.json:1: secret of 27 bytes is a number, and must be a string or a table of strings") {
 			t.Errorf("error %v", err)
 		}

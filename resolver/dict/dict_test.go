@@ -188,8 +188,16 @@ func TestDirectory(t *testing.T) {
 	})
 	t.Run("same secret in two files", func(t *testing.T) {
 		dir := directory(t, map[string]string{"a.toml": "[db]\nK='" + canary + "'", "b.yaml": "x: y\ndb: {L: '" + canary + "'}"})
-		_, err := get(t, New(dir), "x")
-		checkError(t, err, fault.Refused, `DIR/b.yaml:2: secret "db" is in DIR/a.toml as well`, dir)
+		const twice = `DIR/b.yaml:2: secret "db" is in DIR/a.toml as well`
+		_, err := get(t, New(dir), "db")
+		checkError(t, err, fault.Refused, twice, dir)
+		ctx, notes := recorded(t)
+		if _, err := New(dir).Get(ctx, "x", 0); err != nil {
+			t.Error(err)
+		}
+		if d := cmp.Diff([]string{"dict: " + twice}, notes(dir)); d != "" {
+			t.Error(d)
+		}
 	})
 	t.Run("link to nowhere", func(t *testing.T) {
 		dir := directory(t, nil)
@@ -229,10 +237,37 @@ func TestPath(t *testing.T) {
 		{"mode of a file in the directory", dir, 0, fault.Refused, "DIR/open.json" + modeText},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := New(c.path).Get(t.Context(), "A", c.version)
+			_, err := New(c.path).Get(t.Context(), "B", c.version)
 			checkError(t, err, c.class, c.want, dir)
 		})
 	}
+	t.Run("mode of a neighbour", func(t *testing.T) {
+		ctx, notes := recorded(t)
+		if _, err := New(dir).Get(ctx, "A", 0); err != nil {
+			t.Error(err)
+		}
+		if d := cmp.Diff([]string{"dict: DIR/open.json" + modeText}, notes(dir)); d != "" {
+			t.Error(d)
+		}
+	})
+	t.Run("many neighbours", func(t *testing.T) {
+		files := map[string]string{"a.toml": "A='" + canary + "'"}
+		for i := range 2 * few {
+			files[fmt.Sprintf("b%02d.json", i)] = "{"
+		}
+		dir := directory(t, files)
+		ctx, notes := recorded(t)
+		if _, err := New(dir).Get(ctx, "A", 0); err != nil {
+			t.Error(err)
+		}
+		if got := notes(dir); len(got) != few+1 || got[few] != "dict: and 8 more things are wrong" {
+			t.Errorf("notes %q", got)
+		}
+		_, err := New(dir).Get(t.Context(), "B", 0)
+		if err == nil || strings.Count(err.Error(), "not valid JSON") != few || !strings.HasSuffix(err.Error(), "; and 8 more files cannot be read") {
+			t.Errorf("error %v", err)
+		}
+	})
 	t.Run("mode of the directory", func(t *testing.T) {
 		dir := directory(t, map[string]string{"f.toml": ""})
 		if err := os.Chmod(dir, 0o777); err != nil {

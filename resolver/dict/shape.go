@@ -19,6 +19,8 @@ type node struct {
 	kind   string  // one of the constants, or what else it is, in words
 	text   string  // of a string
 	fields []field // of a table, in the order of the file where that is known
+
+	wrong *problem // of aFlaw
 }
 
 type field struct {
@@ -31,9 +33,10 @@ const (
 	aString = "a string"
 	aNull   = "null"
 	aTable  = "a table"
+	aFlaw   = "" // that no secret can have
 )
 
-// problem is what is wrong with a file. Its text may name secrets and keys
+// problem is what is wrong with a file, or with one secret in it. Its text may name secrets and keys
 // that look like such, never a value and never what a parser says.
 type problem struct {
 	line int
@@ -45,7 +48,16 @@ func problemf(line int, hint, format string, args ...any) *problem {
 	return &problem{line, fmt.Sprintf(format, args...), hint}
 }
 
-// parser reads one format: it gives the fields of the table that the file is.
+// in is the error of a problem in file.
+func (p *problem) in(file string) error {
+	if p.line > 0 {
+		file = fmt.Sprintf("%s:%d", file, p.line)
+	}
+	return fault.New(fault.Refused, p.hint, "%s: %s", file, p.text)
+}
+
+// parser reads one format: it returns the fields of the table that the file is,
+// and a problem where the file may hold other fields than those.
 type parser func(data []byte) ([]field, *problem)
 
 // parserOf goes by the name, and is nil for a name that is none of ours.
@@ -62,56 +74,53 @@ func parserOf(file string) parser {
 }
 
 // add reads one file into d.
-func (d *dict) add(file string, data []byte, parse parser) error {
+func (d *dict) add(file string, data []byte, parse parser) {
 	fields, p := []field(nil), (*problem)(nil)
 	if !utf8.Valid(data) {
 		p = problemf(0, "save it as UTF-8", "not UTF-8 text")
-	} else if fields, p = parse(data); p == nil {
-		p = d.addFields(file, fields)
+	} else {
+		fields, p = parse(data)
 	}
-	if p == nil {
-		return nil
+	if p != nil {
+		d.unread = append(d.unread, p.in(file))
 	}
-	if p.line > 0 {
-		file = fmt.Sprintf("%s:%d", file, p.line)
+	seen := map[string]bool{}
+	for _, f := range fields {
+		s := secret{file: file}
+		entries, p := entries(f)
+		if seen[f.name] {
+			p = problemf(f.line, "", "secret %s is there twice", spec.ShowName(f.name))
+		}
+		seen[f.name] = true
+		other, again := d.secrets[f.name]
+		switch {
+		case p == nil && f.node.kind == aNull || again && other.err != nil:
+			continue
+		case again && other.file != file:
+			p = problemf(f.line, "keep one of the two", "secret %s is in %s as well", spec.ShowName(f.name), other.file)
+		}
+		if s.entries = entries; p != nil {
+			s.err = p.in(file)
+		}
+		d.secrets[f.name] = s
 	}
-	return fault.New(fault.Refused, p.hint, "%s: %s", file, p.text)
 }
 
 const quoteIt = "quote the value"
 
-func (d *dict) addFields(file string, fields []field) *problem {
-	seen := map[string]bool{}
-	for _, f := range fields {
-		if seen[f.name] {
-			return problemf(f.line, "", "secret %s is there twice", spec.ShowName(f.name))
-		}
-		seen[f.name] = true
-		if f.node.kind == aNull {
-			continue
-		}
-		if other, ok := d.secrets[f.name]; ok {
-			return problemf(f.line, "keep one of the two", "secret %s is in %s as well", spec.ShowName(f.name), other.file)
-		}
-		s := secret{file: file}
-		switch f.node.kind {
-		case aString:
-			s.entries = []resolver.Entry{{Key: f.name, Value: resolver.NewValue(f.node.text)}}
-		case aTable:
-			var p *problem
-			if s.entries, p = entries(f); p != nil {
-				return p
-			}
-		default:
-			return problemf(f.line, quoteIt, "secret %s is %s, and must be a string or a table of strings", spec.ShowName(f.name), f.node.kind)
-		}
-		d.secrets[f.name] = s
-	}
-	return nil
-}
-
 // entries are the keys of one secret, sorted.
 func entries(of field) ([]resolver.Entry, *problem) {
+	switch of.node.kind {
+	case aNull:
+		return nil, nil
+	case aString:
+		return []resolver.Entry{{Key: of.name, Value: resolver.NewValue(of.node.text)}}, nil
+	case aTable:
+	case aFlaw:
+		return nil, of.node.wrong
+	default:
+		return nil, problemf(of.line, quoteIt, "secret %s is %s, and must be a string or a table of strings", spec.ShowName(of.name), of.node.kind)
+	}
 	var list []resolver.Entry
 	seen := map[string]bool{}
 	for _, f := range of.node.fields {
@@ -121,6 +130,8 @@ func entries(of field) ([]resolver.Entry, *problem) {
 		seen[f.name] = true
 		switch f.node.kind {
 		case aNull:
+		case aFlaw:
+			return nil, f.node.wrong
 		case aString:
 			list = append(list, resolver.Entry{Key: f.name, Value: resolver.NewValue(f.node.text)})
 		case aTable:

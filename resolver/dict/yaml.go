@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,43 +32,58 @@ func parseYAML(data []byte) ([]field, *problem) {
 	if len(doc.Content) == 0 {
 		return nil, nil
 	}
-	top, p := yamlNode(doc.Content[0])
-	switch {
-	case p != nil:
-		return nil, p
-	case top.kind != aTable && top.kind != aNull:
+	top := yamlNode(doc.Content[0])
+	switch top.kind {
+	case aFlaw:
+		return nil, top.wrong
+	case aTable, aNull:
+	default:
 		return nil, problemf(doc.Line, "", "the file is %s, and must be a table of secrets", top.kind)
+	}
+	// A field that tells no name may stand for any.
+	nameless := func(f field) bool { return f.name == "" && f.node.kind == aFlaw }
+	if i := slices.IndexFunc(top.fields, nameless); i >= 0 {
+		p := top.fields[i].node.wrong
+		return slices.DeleteFunc(top.fields, nameless), p
 	}
 	return top.fields, nil
 }
 
-func yamlNode(n *yaml.Node) (node, *problem) {
+func yamlNode(n *yaml.Node) node {
 	switch n.Kind {
 	case yaml.ScalarNode:
-		return yamlScalar(n), nil
+		return yamlScalar(n)
 	case yaml.MappingNode:
 	case yaml.SequenceNode:
-		return node{kind: "a sequence"}, nil
+		return node{kind: "a sequence"}
 	default:
 		// An alias could also make a small file a huge one.
-		return node{}, problemf(n.Line, "write it out", "YAML aliases are not supported")
+		return flaw(n, "write it out", "YAML aliases are not supported")
 	}
 	if n.ShortTag() != "!!map" {
-		return node{kind: "a tagged value"}, nil
+		return node{kind: "a tagged value"}
 	}
 	table := node{kind: aTable}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
-		if key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str" {
-			return node{}, problemf(key.Line, "quote the name", "a name that is not a string")
+		key, f := n.Content[i], field{line: n.Content[i].Line}
+		switch {
+		case key.ShortTag() == "!!merge":
+			f.node = flaw(key, "write out what it merges", "YAML merge keys (<<) are not supported")
+		case key.Kind != yaml.ScalarNode:
+			f.node = flaw(key, "quote the name", "a name that is not a string")
+		case key.ShortTag() != "!!str":
+			f.name, f.node = key.Value, flaw(key, "quote the name", "a name that is not a string")
+		default:
+			f.name, f.node = key.Value, yamlNode(n.Content[i+1])
 		}
-		value, p := yamlNode(n.Content[i+1])
-		if p != nil {
-			return node{}, p
-		}
-		table.fields = append(table.fields, field{key.Value, key.Line, value})
+		table.fields = append(table.fields, f)
 	}
-	return table, nil
+	return table
+}
+
+// flaw is what takes the place of a value for what is wrong at n.
+func flaw(n *yaml.Node, hint, text string) node {
+	return node{kind: aFlaw, wrong: problemf(n.Line, hint, "%s", text)}
 }
 
 func yamlScalar(n *yaml.Node) node {
