@@ -5,13 +5,14 @@
 // The dialect is python-dotenv's, because that is what such files are written
 // for, with four differences that a container's start calls for. A statement
 // that cannot be read is an error, not a warning, unless the operator chose
-// lenient. So is one whose key is not a variable name: it is often the second
-// line of a value. Interpolation sees the variables of the same file and nothing
+// lenient. So is one whose key is neither a variable name nor one with dots and
+// dashes: it is often the second line of a value. Interpolation sees the variables of the same file and nothing
 // of the host's environment. A key without a value is an empty variable.
 //
 // The secret web is the file web.env, else web/.env; the empty name is .env.
 // A name without a slash that has no file of its own but is a key of .env is a
-// secret of that one variable. No name and no symbolic link leads out of the
+// secret of that one variable, which a statement elsewhere in .env that cannot be
+// read does not refuse. No name and no symbolic link leads out of the
 // directory, and package private says which files count at all.
 //
 // What it does not protect against: a file that is rewritten in place while it
@@ -49,7 +50,7 @@ func New(directory string, lenient bool) *Source { return &Source{directory, len
 func (*Source) Name() string { return scheme }
 
 // Get reads the file of the secret called name. Every call reads anew.
-func (s *Source) Get(_ context.Context, name string, version int) (*resolver.Secret, error) {
+func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.Secret, error) {
 	if version != 0 {
 		return nil, fault.New(fault.Missing, "", "dotenv has no versions, so none is %d", version)
 	}
@@ -81,12 +82,12 @@ func (s *Source) Get(_ context.Context, name string, version int) (*resolver.Sec
 		looked = append(looked, s.path(file))
 	}
 	if name != "" && !strings.Contains(name, "/") {
-		entries, err := s.read(root, ".env")
+		entries, err := s.key(ctx, root, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		if i := slices.IndexFunc(entries, func(e resolver.Entry) bool { return e.Key == name }); i >= 0 {
-			return &resolver.Secret{Source: scheme, Entries: entries[i : i+1 : i+1]}, nil
+		if len(entries) > 0 {
+			return &resolver.Secret{Source: scheme, Entries: entries}, nil
 		}
 		looked = append(looked, "key "+name+" in "+s.path(".env"))
 	}
@@ -96,19 +97,57 @@ func (s *Source) Get(_ context.Context, name string, version int) (*resolver.Sec
 // read gives the variables of one file. One that is not there is
 // fs.ErrNotExist.
 func (s *Source) read(root *os.Root, file string) ([]resolver.Entry, error) {
-	data, err := private.ReadIn(root, file)
+	text, err := s.text(root, file)
 	if err != nil {
 		return nil, err
 	}
-	if !utf8.Valid(data) {
-		return nil, fault.New(fault.Refused, "save it as UTF-8", "%s is not UTF-8 text", s.path(file))
+	entries, err := Parse(text, s.lenient)
+	return entries, s.in(file, err)
+}
+
+// key gives the one variable of the directory's .env; none where it has no such
+// key. What is wrong elsewhere in the file is noted: other secrets are in it, too.
+func (s *Source) key(ctx context.Context, root *os.Root, key string) ([]resolver.Entry, error) {
+	const file = ".env"
+	text, err := s.text(root, file)
+	if err != nil {
+		return nil, err
 	}
-	entries, err := Parse(string(data), s.lenient)
+	r := read(text)
+	if r.err != nil {
+		return nil, s.in(file, r.err)
+	}
+	i := slices.IndexFunc(r.entries, func(e resolver.Entry) bool { return e.Key == key })
+	if len(r.flaws) > 0 && !s.lenient {
+		switch {
+		case i < 0: // each may be the key's
+			return nil, s.in(file, r.flaws[0])
+		case r.doubt[key] != nil:
+			return nil, s.in(file, r.doubt[key])
+		}
+		resolver.RecordOf(ctx).Note("dotenv: %v", s.in(file, r.flaws[0]))
+	}
+	if i < 0 {
+		return nil, nil
+	}
+	return r.entries[i : i+1 : i+1], nil
+}
+
+func (s *Source) text(root *os.Root, file string) (string, error) {
+	data, err := private.ReadIn(root, file)
+	if err == nil && !utf8.Valid(data) {
+		err = fault.New(fault.Refused, "save it as UTF-8", "%s is not UTF-8 text", s.path(file))
+	}
+	return string(data), err
+}
+
+// in is an error of reading a file's text, with the file.
+func (s *Source) in(file string, err error) error {
 	var syntax *SyntaxError
 	if errors.As(err, &syntax) {
-		return nil, fault.New(fault.Refused, "", "%s:%d: %s", s.path(file), syntax.Line, syntax.Reason)
+		return fault.New(fault.Refused, "", "%s:%d: %s", s.path(file), syntax.Line, syntax.Reason)
 	}
-	return entries, err
+	return err
 }
 
 func (s *Source) path(file string) string { return filepath.Join(s.directory, file) }

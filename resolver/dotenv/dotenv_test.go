@@ -207,6 +207,49 @@ func TestGetRefuses(t *testing.T) {
 	})
 }
 
+// TestNeighbours asks for single keys of a .env that has statements which cannot be
+// read. They refuse a key whose value they may be a part of, or may be themselves.
+func TestNeighbours(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"after it", "KEY=v\nB=2\nstray text\nC=3", "v"},
+		{"before it", "stray text\nKEY=v", "v"},
+		{"right after it: its second line", "A=1\nKEY=v\n\n# note\nstray text\nC=3", "5: text after the key, where = is wanted"},
+		{"right after what may be its second line", "KEY=v\nABCD\nEFGH/+=\nC=3", "3: the key is not a variable name, which is letters, digits and _"},
+		{"right after an earlier value", "KEY=1\nstray text\nKEY=v", "v"},
+		{"right after a later value", "KEY=1\nB=2\nKEY=v\nstray text", "4: text after the key, where = is wanted"},
+		{"a quote that it may be in", "A='x\nKEY=v", "1: the value's quote is never closed"},
+		{"a quote that is opened later", "KEY=v\nB=1\nA='x", "v"},
+		{"interpolated from what may be lost", "stray text\nKEY=${A:-v}", "1: text after the key, where = is wanted"},
+		{"interpolated before", "A=v\nKEY=${A}\nB=1\nstray text", "v"},
+		{"not there", "stray text\nA=1\nmore text", "1: text after the key, where = is wanted"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := directory(t, map[string]string{".env": c.text, "broken.env": "stray text"})
+			record := &resolver.Record{}
+			got, err := New(dir, false).Get(resolver.WithRecord(t.Context(), record), "KEY", 0)
+			if strings.Contains(c.want, ": ") {
+				checkError(t, err, fault.Refused, "DIR/.env:"+c.want, dir)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff([]string{"KEY=" + c.want}, pairs(got.Entries)); d != "" {
+				t.Error(d)
+			}
+			if notes := strings.Join(record.Notes(), "\n"); !strings.HasPrefix(notes, "dotenv: "+dir+"/.env:") || strings.Contains(notes, "\n") {
+				t.Errorf("notes %q", notes)
+			}
+			if _, err := New(dir, false).Get(t.Context(), "", 0); err == nil {
+				t.Error("the whole file is a secret in spite of it")
+			}
+			if got, err := New(dir, true).Get(t.Context(), "KEY", 0); err != nil || len(got.Entries) != 1 {
+				t.Errorf("lenient: %v, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestGetConcurrently(t *testing.T) {
 	s := New(directory(t, map[string]string{"web.env": "A=1"}), false)
 	var wg sync.WaitGroup

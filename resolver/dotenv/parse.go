@@ -24,11 +24,33 @@ func (e *SyntaxError) Error() string { return fmt.Sprintf("line %d: %s", e.Line,
 // Parse gives the variables that a .env file's text sets, in the order in
 // which they first appear; a key that is set again has the last value.
 //
-// A statement that cannot be read, or whose key is not a variable name, is a
+// A statement that cannot be read, or whose key is no key of a secret, is a
 // [*SyntaxError]. With lenient it is skipped, up to where python-dotenv goes on
 // after one. In both cases values of more than maxValues bytes in all are an
 // error.
 func Parse(text string, lenient bool) ([]resolver.Entry, error) {
+	r := read(text)
+	if r.err == nil && !lenient && len(r.flaws) > 0 {
+		r.err = r.flaws[0]
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return r.entries, nil
+}
+
+// contents is what a file's text says, without the statements that cannot be read.
+type contents struct {
+	entries []resolver.Entry
+	flaws   []*SyntaxError
+	doubt   map[string]*SyntaxError // by key: a flaw that the key's value may be a part of
+	err     error                   // the values are too much
+}
+
+// read reads what can be read. In doubt is what was set last before a flaw, which
+// may be its second line; all that follows a quote that is never closed; and, after
+// a flaw, what names other variables, because the flaw may have set those.
+func read(text string) contents {
 	text = strings.TrimPrefix(text, "\ufeff")
 	// Python reads files with universal newlines, so that this holds within
 	// quotes, too.
@@ -36,30 +58,56 @@ func Parse(text string, lenient bool) ([]resolver.Entry, error) {
 	text = strings.ReplaceAll(text, "\r", "\n")
 	p := parser{text: text}
 	vars := variables{budget: maxValues, index: map[string]int{}}
+	r := contents{doubt: map[string]*SyntaxError{}}
+	var latest []string       // the key that was assigned last, and the bare ones since
+	var unclosed *SyntaxError // the latest flaw of that kind
 	for {
 		p.skip(space)
 		if p.pos == len(p.text) {
-			return vars.entries, nil
+			r.entries = vars.entries
+			return r
 		}
-		line := p.line()
-		key, value, reason := p.statement()
+		s := statement{line: p.line()}
+		p.statement(&s)
 		switch {
-		case reason != "" && lenient:
-			p.skip(inLine)
-		case reason != "":
-			return nil, &SyntaxError{line, reason}
-		case key == "": // a comment
-		case !spec.IsVariable(key):
-			// Where a value was wrapped over lines, this is a part of it.
-			if !lenient {
-				return nil, &SyntaxError{line, "the key is not a variable name, which is letters, digits and _"}
+		case s.reason != "":
+			flaw := &SyntaxError{s.line, s.reason}
+			r.flaws = append(r.flaws, flaw)
+			for _, key := range latest {
+				r.doubt[key] = flaw
 			}
+			if strings.HasSuffix(s.reason, "quote is never closed") {
+				unclosed = flaw
+			}
+		case s.key == "": // a comment
+		case !vars.set(s.key, s.value):
+			return contents{err: &SyntaxError{s.line, fmt.Sprintf("the values are more than %d bytes in all", maxValues)}}
 		default:
-			if !vars.set(key, value) {
-				return nil, &SyntaxError{line, fmt.Sprintf("the values are more than %d bytes in all", maxValues)}
+			if s.assigned {
+				latest = nil
+			}
+			latest = append(latest, s.key)
+			if r.doubt[s.key] = unclosed; len(r.flaws) > 0 && strings.Contains(s.value, "${") {
+				r.doubt[s.key] = r.flaws[len(r.flaws)-1]
 			}
 		}
 	}
+}
+
+// statement is one statement, or the reason why it is none; a comment has no key.
+type statement struct {
+	line       int
+	key, value string
+	assigned   bool // by a =
+	reason     string
+}
+
+// isKey reports whether the key can be one of a secret's: a variable name, or what
+// has dots and dashes besides and a value. Where a value was wrapped over lines,
+// other keys are a part of it, and so may be one with padding for a value.
+func (s *statement) isKey() bool {
+	return spec.IsVariable(s.key) ||
+		spec.IsVariable(strings.NewReplacer(".", "_", "-", "_").Replace(s.key)) && strings.Trim(s.value, "=") != ""
 }
 
 // parser stands at one position of the text, whose lines end in \n alone.
@@ -106,32 +154,45 @@ func (p *parser) peek() byte {
 	return '\n'
 }
 
-// statement reads one statement with the end of its line; a comment has no
-// key. Where a statement is wrong it gives a reason and stands where reading
-// stopped: what python-dotenv then skips is the rest of that line.
-func (p *parser) statement() (key, value, reason string) {
+// statement reads one statement with the end of its line. Where it is wrong, it
+// skips what python-dotenv skips: the rest of the line where reading stopped, and
+// of one whose key alone is wrong, all of it.
+func (p *parser) statement(s *statement) {
+	if s.reason = p.parts(s); s.reason != "" {
+		p.skip(inLine)
+		return
+	}
+	p.pos = min(p.pos+1, len(p.text))
+	if s.key != "" && !s.isKey() {
+		s.reason = "the key is not a variable name, which is letters, digits and _"
+	}
+}
+
+// parts reads a statement up to the end of its line, or to where it is wrong.
+func (p *parser) parts(s *statement) (reason string) {
 	p.export()
 	if p.peek() != '#' {
-		if key, reason = p.key(); reason != "" {
-			return "", "", reason
+		if s.key, reason = p.key(); reason != "" {
+			return reason
 		}
 	}
 	p.skip(blank)
 	after := "text after the key, where = is wanted"
 	if p.peek() == '=' {
+		s.assigned = true
 		p.pos++
 		p.skip(blank)
 		switch c := p.peek(); c {
 		case '\n':
 		case '\'', '"':
-			var ok bool
-			if value, ok = p.quoted(c); !ok {
-				return "", "", "the value's quote is never closed"
+			quoted, ok := p.quoted(c)
+			if !ok {
+				return "the value's quote is never closed"
 			}
-			value = unescape(value, c)
+			s.value = unescape(quoted, c)
 			after = "text after the closing quote"
 		default:
-			value = uncomment(p.skip(inLine))
+			s.value = uncomment(p.skip(inLine))
 		}
 	}
 	p.skip(blank)
@@ -139,10 +200,9 @@ func (p *parser) statement() (key, value, reason string) {
 		p.skip(inLine)
 	}
 	if p.peek() != '\n' {
-		return "", "", after
+		return after
 	}
-	p.pos = min(p.pos+1, len(p.text))
-	return key, value, ""
+	return ""
 }
 
 // export passes the word of that name, if blanks follow; else it is a key.

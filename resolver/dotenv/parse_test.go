@@ -58,6 +58,7 @@ func TestParse(t *testing.T) {
 		{"two backslashes do not close", `A="b\\" c"`, []string{`A=b\" c`}},
 		{"white space after quote", "A='b' \t\nC=d", []string{"A=b", "C=d"}},
 		{"comment after quote", "A='b' # c\nD=\"e\"#f", []string{"A=b", "D=e"}},
+		{"dots and dashes", "discovery.type=single-node\nexport _a-b = 'c'\nD=${_a-b}", []string{"discovery.type=single-node", "_a-b=c", "D=c"}},
 		{"duplicate: last value, first place", "A=1\nB=2\nA=3", []string{"A=3", "B=2"}},
 		{"interpolation", "A=1\nB=${A}\nC='${A}'\nD=\"-${A}-${B}-\"", []string{"A=1", "B=1", "C=1", "D=-1-1-"}},
 		{"interpolation: default", "B=${A:-x y}", []string{"B=x y"}},
@@ -113,10 +114,13 @@ func TestParseErrors(t *testing.T) {
 		{"quoted key that is no name", "'A B'=1\n'C=D'=2\nE=3", noVariable, []string{"E=3"}},
 		{"quoted key over lines", "'A\nB'=1\nC=2", noVariable, []string{"C=2"}},
 		{"digit first", "1A=1\nB=2", noVariable, []string{"B=2"}},
-		{"dash and dot", "A-b.c=1\nB=2", noVariable, []string{"B=2"}},
+		{"dash and dot, bare", "A-b.c\nB=2", noVariable, []string{"B=2"}},
+		{"dash and dot, empty", "A-b.c=\nB=2", noVariable, []string{"B=2"}},
+		{"dash and padding, as in base64", "A=x\nA-b_c==\nB=2", strings.Replace(noVariable, "1", "2", 1), []string{"A=x", "B=2"}},
+		{"dash and slash", "A-b/c=1\nB=2", noVariable, []string{"B=2"}},
 		{"no ASCII", "é=1\nB=2", noVariable, []string{"B=2"}},
-		{"a statement without a name goes as a whole", "a-b='c\nD=e' # f\nG=h", noVariable, []string{"G=h"}},
-		{"a key without a name is not interpolated", "a-b=1\nC=[${a-b}]", noVariable, []string{"C=[]"}},
+		{"a statement without a name goes as a whole", "a/b='c\nD=e' # f\nG=h", noVariable, []string{"G=h"}},
+		{"a key without a name is not interpolated", "a/b=1\nC=[${a/b}]", noVariable, []string{"C=[]"}},
 		{"line numbers after quotes over lines", "A='\n\n'\nB c", "line 4: text after the key, where = is wanted", []string{"A=\n\n"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -198,7 +202,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("lenient: %v", err)
 		}
 		for _, e := range lenient {
-			if !spec.IsVariable(e.Key) {
+			if !spec.IsVariable(strings.NewReplacer(".", "_", "-", "_").Replace(e.Key)) {
 				t.Errorf("the key %q", e.Key)
 			}
 		}

@@ -22,13 +22,15 @@ class Count(logging.Handler):
 
 
 class KeyRule(dotenv.main.DotEnv):
-    """python-dotenv, and the rule that it does not have: a key is a variable's name."""
+    """python-dotenv, and the rule that it does not have: a key is a variable's name, or one with dots and dashes and a value."""
 
     refused = 0
 
     def parse(self):
         for key, value in super().parse():
-            if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", key):
+            if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", key) or (
+                re.fullmatch("[A-Za-z_.-][A-Za-z0-9_.-]*", key) and (value or "").strip("=")
+            ):
                 yield key, value
             else:
                 self.refused += 1
