@@ -43,10 +43,10 @@ func (v Variable) origin() string {
 
 // Resolver answers for whole containers.
 type Resolver struct {
-	Chain      Chain             // where plain names are looked up
-	Pinned     map[string]Source // where names with a scheme are looked up
-	Reserved   map[string]Source // where plain names with such a beginning are looked up, and nowhere else
-	AllowNames []string          // reserved variables that secrets may set after all
+	Chain    Chain             // where plain names are looked up
+	Pinned   map[string]Source // where names with a scheme are looked up
+	Reserved map[string]Source // where plain names with such a beginning are looked up, and nowhere else
+	Names    spec.Names        // which variables secrets may set
 }
 
 // Resolve gives the variables that asked leads to, each name once, in the
@@ -59,7 +59,7 @@ type Resolver struct {
 // where a source does.
 func (r *Resolver) Resolve(ctx context.Context, asked spec.Asked) ([]Variable, error) {
 	answers := r.read(ctx, asked.Requests)
-	var m merger
+	m := merger{names: r.Names, record: RecordOf(ctx)}
 	for i, req := range asked.Requests {
 		a := answers[i]
 		if a.err != nil {
@@ -69,11 +69,11 @@ func (r *Resolver) Resolve(ctx context.Context, asked spec.Asked) ([]Variable, e
 			continue
 		}
 		for _, v := range m.selectKeys(req, a.secret) {
-			m.add(v, r.AllowNames)
+			m.add(v)
 		}
 	}
 	for _, p := range asked.Dict {
-		m.add(Variable{Name: p.Name, Value: NewValue(p.Value), Source: Inline}, r.AllowNames)
+		m.add(Variable{Name: p.Name, Value: NewValue(p.Value), Source: Inline})
 	}
 	if err := m.errs.Err(); err != nil {
 		return nil, err
@@ -164,13 +164,13 @@ func (r *Resolver) Check(asked spec.Asked) error {
 			errs.Add(fmt.Errorf("secret %q: %w", req.String(), err))
 		}
 		for _, k := range req.Keys {
-			if err := spec.CheckName(k.Env, r.AllowNames); err != nil {
+			if err := r.Names.Check(k.Env); err != nil {
 				errs.Add(fmt.Errorf("secret %q: %w", req.String(), err))
 			}
 		}
 	}
 	for _, p := range asked.Dict {
-		if err := spec.CheckName(p.Name, r.AllowNames); err != nil {
+		if err := r.Names.Check(p.Name); err != nil {
 			errs.Add(fmt.Errorf("the annotation's dict: %w", err))
 		}
 	}
@@ -198,6 +198,9 @@ func (r *Resolver) source(req spec.Request) (Source, error) {
 
 // merger applies secrets one after another.
 type merger struct {
+	names  spec.Names
+	record *Record
+
 	vars []Variable
 	at   map[string]int // name -> index of vars
 	errs fault.List
@@ -212,7 +215,7 @@ func (m *merger) selectKeys(req spec.Request, s *Secret) []Variable {
 	}
 	var vars []Variable
 	if len(req.Keys) == 0 {
-		for _, e := range s.Entries {
+		for _, e := range m.whole(req, s) {
 			vars = append(vars, variable(e.Key, e.Value))
 		}
 		return vars
@@ -233,9 +236,44 @@ func (m *merger) selectKeys(req spec.Request, s *Secret) []Variable {
 	return vars
 }
 
+// whole are the keys of a secret of which none is selected. One that it cannot set
+// costs the container no other; but where it can set none, that is an error.
+func (m *merger) whole(req spec.Request, s *Secret) []Entry {
+	const few = 8 // as many as one line bears
+	var entries []Entry
+	var left, unasked []string
+	for _, e := range s.Entries {
+		switch {
+		case m.names.Leaves(e.Key):
+			left = append(left, spec.ShowKey(e.Key))
+			continue
+		case m.names.Unasked(e.Key):
+			unasked = append(unasked, spec.ShowKey(e.Key))
+		}
+		entries = append(entries, e)
+	}
+	list := func(keys []string) string {
+		if len(keys) > few {
+			return fmt.Sprintf("%s and %d more", strings.Join(keys[:few], ", "), len(keys)-few)
+		}
+		return strings.Join(keys, ", ")
+	}
+	if len(left) > 0 && len(entries) == 0 {
+		for _, e := range s.Entries {
+			m.fail(fmt.Errorf("secret %q in %s: %w", req.Name, s.Source, spec.NotVariable(e.Key)))
+		}
+	} else if len(left) > 0 {
+		m.record.Note("secret %q in %s: left out, for they are no shell names: %s; request them with #KEY=NAME, or set allow_any_name", req.Name, s.Source, list(left))
+	}
+	if len(unasked) > 0 {
+		m.record.Note("secret %q in %s: the next release refuses what nobody has requested by name: %s; request it with #KEY, or list it in allow_names", req.Name, s.Source, list(unasked))
+	}
+	return entries
+}
+
 // add applies one variable; a later one of the same name wins.
-func (m *merger) add(v Variable, allow []string) {
-	err := spec.CheckName(v.Name, allow)
+func (m *merger) add(v Variable) {
+	err := m.names.Check(v.Name)
 	if err == nil {
 		err = spec.CheckVariable(v.Name, v.Value.Reveal())
 	}

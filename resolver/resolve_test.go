@@ -118,12 +118,15 @@ func TestChain(t *testing.T) {
 func TestResolve(t *testing.T) {
 	const big = 131072
 	vault := &fake{name: "vault", secrets: map[string][]string{
-		"db":   {"URL=v1", "PASSWORD=v2"},
-		"api":  {"TOKEN=v3", "URL=v4"},
-		"odd":  {"user-name=v5", "OK=v6"},
-		"bad":  {"LD_PRELOAD=v7", "NUL=a\x00hunter2", "BIG=" + strings.Repeat("hunter2", big), "1A=hunter2"},
-		"swap": {"hunter2/SUPERSECRET+=KEY", strings.Repeat("hunter2", 10) + "-zz=KEY"}, // values for keys
-		"full": {"FULL=" + strings.Repeat("x", big-len("FULL=")-1)},
+		"db":    {"URL=v1", "PASSWORD=v2"},
+		"api":   {"TOKEN=v3", "URL=v4"},
+		"odd":   {"user-name=v5", "OK=v6"},
+		"bad":   {"LD_PRELOAD=v7", "NUL=a\x00hunter2", "BIG=" + strings.Repeat("hunter2", big), "1A=hunter2"},
+		"swap":  {"hunter2/SUPERSECRET+=KEY", strings.Repeat("hunter2", 10) + "-zz=KEY"}, // values for keys
+		"rest":  {"1A=v9", "user-name=v8"},
+		"many":  {"a.0=", "a.1=", "a.2=", "a.3=", "a.4=", "a.5=", "a.6=", "OK=v", "a.7=", "a.8=", "a.9="},
+		"trust": {"HTTPS_PROXY=p", "SSL_CERT_FILE=c"},
+		"full":  {"FULL=" + strings.Repeat("x", big-len("FULL=")-1)},
 	}, errs: map[string]error{
 		"denied": fault.New(fault.Refused, "ask for a policy", "denied is refused by vault"),
 	}}
@@ -134,8 +137,9 @@ func TestResolve(t *testing.T) {
 	}
 	tests := map[string]struct {
 		from, dict string
-		allow      []string
+		names      spec.Names
 		want       []string // NAME=value source secret version overrides
+		notes      []string
 		errs       []string
 		hints      []string
 		class      fault.Class
@@ -178,13 +182,48 @@ func TestResolve(t *testing.T) {
 				`secret "bad" in vault: variable LD_PRELOAD is reserved: it changes how a process finds or runs code`,
 				`secret "bad" in vault: variable NUL: the value has a NUL byte, which no environment can carry`,
 				`secret "bad" in vault: variable BIG: NAME=value is 917509 bytes with its NUL, and the kernel takes at most 131072`,
-				`secret "bad" in vault: 1A is not a variable name, which is letters, digits and _`,
-				`secret "odd" in vault: user-name is not a variable name, which is letters, digits and _`,
+			},
+			notes: []string{
+				`secret "bad" in vault: left out, for they are no shell names: "1A"; request them with #KEY=NAME, or set allow_any_name`,
+				`secret "odd" in vault: left out, for they are no shell names: "user-name"; request them with #KEY=NAME, or set allow_any_name`,
 			},
 			hints: []string{
 				"give the key another name, or let the operator add it to allow_names", "keep binary values in base64",
-				"a request can rename it: #1A=_1A", "a request can rename it: #user-name=USER_NAME",
 			}, class: fault.Annotation,
+		},
+		"nothing but names that are no shell's": {
+			from: "rest", errs: []string{
+				`secret "rest" in vault: 1A is not a variable name, which is letters, digits and _`,
+				`secret "rest" in vault: user-name is not a variable name, which is letters, digits and _`,
+			},
+			hints: []string{"a request can rename it: #1A=_1A", "a request can rename it: #user-name=USER_NAME"}, class: fault.Annotation,
+		},
+		"names that are no shell's, requested": {
+			from: "rest#user-name=user-name#1A=1.A", dict: `{"discovery.type": "x"}`,
+			want: []string{"user-name=v8 vault:rest@0", "1.A=v9 vault:rest@0", "discovery.type=x annotation:@0"},
+		},
+		"names that are no shell's, allowed": {
+			from: "rest odd", names: spec.Names{Any: true},
+			want: []string{"1A=v9 vault:rest@0", "user-name=v5 vault:odd@0 over vault:rest", "OK=v6 vault:odd@0"},
+		},
+		"many keys left out": {
+			from: "many", want: []string{"OK=v vault:many@0"},
+			notes: []string{`secret "many" in vault: left out, for they are no shell names: "a.0", "a.1", "a.2", "a.3", "a.4", "a.5", "a.6", "a.7" and 2 more; request them with #KEY=NAME, or set allow_any_name`},
+		},
+		"whom it trusts, unasked": {
+			from: "trust", want: []string{"HTTPS_PROXY=p vault:trust@0", "SSL_CERT_FILE=c vault:trust@0"},
+			notes: []string{`secret "trust" in vault: the next release refuses what nobody has requested by name: "HTTPS_PROXY", "SSL_CERT_FILE"; request it with #KEY, or list it in allow_names`},
+		},
+		"whom it trusts, requested":    {from: "trust#HTTPS_PROXY#HTTPS_PROXY=NO_PROXY", dict: `{"HOME": "/"}`, want: []string{"HTTPS_PROXY=p vault:trust@0", "NO_PROXY=p vault:trust@0", "HOME=/ annotation:@0"}},
+		"reserved stays so on request": {from: "db#URL=LD_AUDIT", errs: []string{`secret "db" in vault: variable LD_AUDIT is reserved: it changes how a process finds or runs code`}, hints: []string{"give the key another name, or let the operator add it to allow_names"}, class: fault.Annotation},
+		"whom it trusts, allowed":      {from: "trust", names: spec.Names{Allow: []string{"HTTPS_PROXY", "SSL_CERT_FILE"}}, want: []string{"HTTPS_PROXY=p vault:trust@0", "SSL_CERT_FILE=c vault:trust@0"}},
+		"the only names":               {from: "db", names: spec.Names{Only: []string{"URL", "PASS*"}}, want: []string{"URL=v1 vault:db@0", "PASSWORD=v2 vault:db@0"}},
+		"another than the only names": {
+			from: "db api#TOKEN=T", dict: `{"A": "x"}`, names: spec.Names{Only: []string{"PASS*"}}, errs: []string{
+				`secret "db" in vault: variable URL is none of those that the operator lets secrets set`,
+				`secret "api" in vault: variable T is none of those that the operator lets secrets set`,
+				`the annotation's dict: variable A is none of those that the operator lets secrets set`,
+			}, hints: []string{"select keys with #KEY, or let the operator add it to only_names"}, class: fault.Annotation,
 		},
 		"values in the place of keys": {
 			from: "swap", errs: []string{
@@ -197,14 +236,15 @@ func TestResolve(t *testing.T) {
 			dict: `{"PATH": "/x"}`, errs: []string{`the annotation's dict: variable PATH is reserved: it changes how a process finds or runs code`},
 			hints: []string{"give the key another name, or let the operator add it to allow_names"}, class: fault.Annotation,
 		},
-		"reserved and allowed": {from: "bad#LD_PRELOAD", allow: []string{"LD_PRELOAD"}, want: []string{"LD_PRELOAD=v7 vault:bad@0"}},
+		"reserved and allowed": {from: "bad#LD_PRELOAD", names: spec.Names{Allow: []string{"LD_PRELOAD"}}, want: []string{"LD_PRELOAD=v7 vault:bad@0"}},
 		"as long as can be":    {from: "full", want: []string{"FULL=" + strings.Repeat("x", big-len("FULL=")-1) + " vault:full@0"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			r := *r
-			r.AllowNames = tt.allow
-			vars, err := r.Resolve(t.Context(), parse(t, tt.from, tt.dict))
+			r.Names = tt.names
+			record := &resolver.Record{}
+			vars, err := r.Resolve(resolver.WithRecord(t.Context(), record), parse(t, tt.from, tt.dict))
 			var got []string
 			for _, v := range vars {
 				line := fmt.Sprintf("%s=%s %s:%s@%d", v.Name, v.Value.Reveal(), v.Source, v.Secret, v.Version)
@@ -215,6 +255,9 @@ func TestResolve(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("variables (-want +got)\n%s", diff)
+			}
+			if diff := cmp.Diff(tt.notes, record.Notes()); diff != "" {
+				t.Errorf("notes (-want +got)\n%s", diff)
 			}
 			if tt.errs == nil {
 				if err != nil {
@@ -371,7 +414,7 @@ func TestManyMissing(t *testing.T) {
 // TestCheck finds without a source what the settings alone decide.
 func TestCheck(t *testing.T) {
 	source := &fake{name: "dict"}
-	r := &resolver.Resolver{Pinned: map[string]resolver.Source{"dict": source}, AllowNames: []string{"PATH"}}
+	r := &resolver.Resolver{Pinned: map[string]resolver.Source{"dict": source}, Names: spec.Names{Allow: []string{"PATH"}}}
 	err := r.Check(parse(t, "dict:db#P=LD_PRELOAD#PATH#OK dict:db#IFS? vault:x", `{"PATH": "/x", "ENV": "x", "A": "x"}`))
 	want := []string{
 		`secret "dict:db#P=LD_PRELOAD#PATH#OK": variable LD_PRELOAD is reserved: it changes how a process finds or runs code`,

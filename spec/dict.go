@@ -27,8 +27,8 @@ func (p *problems) dict(key, value string) []Pair {
 			return
 		}
 		seen[name] = true
-		if !IsVariable(name) {
-			flaw(fault.New(fault.Annotation, "", "the key %s is not a variable name, which is letters, digits and _", clip(name)))
+		if !isEnvName(name) {
+			flaw(fault.New(fault.Annotation, "", "the key %s is not a variable name, which has no = and no control character", clip(name)))
 			return
 		}
 		switch b[m.Value.Start] {

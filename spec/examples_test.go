@@ -144,14 +144,16 @@ func edit(b []byte, vars []string) ([]byte, error) {
 }
 
 func TestExampleReserved(t *testing.T) {
-	var want []string
-	for _, b := range examples(t, "reserved") {
-		want = append(want, strings.Fields(strings.Join(b.lines, " "))...)
-	}
-	got := slices.Clone(reserved[:])
-	slices.Sort(want)
-	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-README +code\n%s", diff)
+	for kind, list := range map[string][]string{"reserved": reserved[:], "on-request": onRequest[:]} {
+		var want []string
+		for _, b := range examples(t, kind) {
+			want = append(want, strings.Fields(strings.Join(b.lines, " "))...)
+		}
+		got := slices.Clone(list)
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -README +code\n%s", kind, diff)
+		}
 	}
 }

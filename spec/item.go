@@ -99,8 +99,8 @@ func parseName(text, scheme string) (string, error) {
 	return strings.Join(parts, "/"), nil
 }
 
-// parseKey reads KEY or KEY=ENV. A source's key need not be a variable name; a
-// variable must be one.
+// parseKey reads KEY or KEY=ENV. A key that is no shell name says which variable it
+// becomes, be it of the same name: most programs cannot use that one.
 func parseKey(text string) (Key, error) {
 	name, env, renamed := strings.Cut(text, "=")
 	switch {
@@ -113,11 +113,12 @@ func parseKey(text string) (Key, error) {
 		env = name
 	case env == "":
 		return Key{}, fault.New(fault.Annotation, grammar, "no variable follows the = after the key %s", clip(name))
-	case !IsVariable(env):
-		return Key{}, fault.New(fault.Annotation, "", "%s is not a variable name, which is letters, digits and _", clip(env))
+	case !isKey(env):
+		return Key{}, fault.New(fault.Annotation, grammar,
+			"%s is not a variable name, which is letters, digits and . _ -", clip(env))
 	}
-	if !IsVariable(env) {
-		return Key{}, notVariable(env)
+	if !renamed && !IsVariable(name) {
+		return Key{}, NotVariable(name)
 	}
 	return Key{Name: name, Env: env}, nil
 }

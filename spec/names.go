@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 	"github.com/oci-secrets/oci-secrets/spec/jsontext"
@@ -16,43 +18,37 @@ import (
 // execve takes, with its NUL.
 const maxVariable = 131072
 
-// reserved are the variables that change which code a process loads or runs,
-// or whom it talks to. README.md documents the list; a * stands for any ending.
-var reserved = [...]string{
-	// the dynamic linker and the C library
-	"LD_*", "GLIBC_TUNABLES", "GCONV_PATH", "GETCONF_DIR", "NLSPATH", "LOCPATH",
-	"HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "RESOLV_HOST_CONF",
-	// shells
-	"PATH", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "PS4", "PROMPT_COMMAND", "ZDOTDIR",
-	// Python, Perl, Ruby, Node.js, PHP, Lua, Erlang, Tcl
-	"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "PYTHONUSERBASE", "PYTHONBREAKPOINT", "PYTHONWARNINGS",
-	"PERL5OPT", "PERL5LIB", "PERLLIB", "PERL5DB",
-	"RUBYOPT", "RUBYLIB",
-	"NODE_OPTIONS", "NODE_PATH",
-	"PHPRC", "PHP_INI_SCAN_DIR",
-	"LUA_INIT*", "LUA_PATH*", "LUA_CPATH*",
-	"ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS", "ERL_LIBS",
-	"TCLLIBPATH",
-	// Java and .NET
-	"JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH",
-	"DOTNET_STARTUP_HOOKS", "DOTNET_ADDITIONAL_DEPS", "CORECLR_PROFILER*", "CORECLR_ENABLE_PROFILING",
-	// libraries and tools that load or run what they are told to
-	"OPENSSL_CONF", "OPENSSL_ENGINES", "OPENSSL_MODULES",
-	"GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "GIT_PROXY_COMMAND",
+// Names are the operator's rules for the variables that secrets set.
+type Names struct {
+	Allow []string // variables of either list in reserved.go that may be set after all, by their whole names
+	Only  []string // the only ones that may be set; a * at the end stands for any ending. Empty for all
+	Any   bool     // a secret that is taken whole also sets what is no shell name
 }
 
-// CheckName reports whether a secret may set the variable called name. It must
-// be a variable name, and not one of the reserved ones unless allow, the
-// operator's list, has it literally.
-func CheckName(name string, allow []string) error {
-	if !IsVariable(name) {
-		return notVariable(name)
-	}
-	if isReserved(name) && !slices.Contains(allow, name) {
+// Check reports whether the variable called name may be set, by a request for it
+// or, but for what [Names.Leaves] says, by a secret that is taken whole.
+func (n Names) Check(name string) error {
+	switch {
+	case !isEnvName(name):
+		return notEnvName(name)
+	case listed(reserved[:], name) && !slices.Contains(n.Allow, name):
 		return fault.New(fault.Annotation, "give the key another name, or let the operator add it to allow_names",
 			"variable %s is reserved: it changes how a process finds or runs code", clip(name))
+	case len(n.Only) > 0 && !listed(n.Only, name):
+		return fault.New(fault.Annotation, "select keys with #KEY, or let the operator add it to only_names",
+			"variable %s is none of those that the operator lets secrets set", clip(name))
 	}
 	return nil
+}
+
+// Leaves reports whether a secret that is taken whole leaves key out: it is no
+// shell name, and neither a request nor the operator has asked for such.
+func (n Names) Leaves(key string) bool { return !IsVariable(key) && (!n.Any || !isEnvName(key)) }
+
+// Unasked reports whether the variable is one that only a request should set.
+// This release lets a secret that is taken whole set it, too, with a warning.
+func (n Names) Unasked(name string) bool {
+	return isOnRequest(name) && !slices.Contains(n.Allow, name)
 }
 
 // CheckVariable reports whether an environment can carry the variable. The
@@ -69,22 +65,26 @@ func CheckVariable(name, value string) error {
 	return nil
 }
 
-func isReserved(name string) bool {
-	return slices.ContainsFunc(reserved[:], func(r string) bool {
-		prefix, wild := strings.CutSuffix(r, "*")
-		return name == r || wild && strings.HasPrefix(name, prefix)
-	})
+// isEnvName reports whether an environment can carry a variable of the name, and
+// one line can show it.
+func isEnvName(name string) bool {
+	return name != "" && utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return r == '=' || unicode.IsControl(r) })
 }
 
-// IsVariable reports whether name is [A-Za-z_][A-Za-z0-9_]*.
+func notEnvName(name string) error {
+	return fault.New(fault.Annotation, "", "a key of %d bytes is not a variable name, which has no = and no control character", len(name))
+}
+
+// IsVariable reports whether name is what shells take for the name of a variable,
+// [A-Za-z_][A-Za-z0-9_]*.
 func IsVariable(name string) bool {
 	return name != "" && !jsontext.IsDigit(name[0]) && only(name, "_")
 }
 
-// notVariable is the error for a key that cannot be a variable as it is. It
+// NotVariable is the error for a key that is not delivered under its own name. It
 // shows only what looks like a key: where a value was pasted over several lines,
 // or the two were swapped, the value stands in the key's place.
-func notVariable(name string) error {
+func NotVariable(name string) error {
 	if !isKey(name) || len(name) > maxQuote {
 		return fault.New(fault.Annotation, "", "a key of %d bytes is not a variable name, which is letters, digits and _", len(name))
 	}

@@ -12,15 +12,16 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
-func TestCheckName(t *testing.T) {
+func TestNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"A": "", "_": "", "a1_": "", "LD": "", "LDAP_PASSWORD": "", "PATHS": "", "path": "", "MY_PATH": "", "LUA": "",
-		"OPENSSL_CONFIG": "", "ld_preload": "",
-		"": "invalid", "1A": "invalid", "a-b": "invalid", "a.b": "invalid", "A=B": "invalid", "é": "invalid", "A ": "invalid", "A\x00": "invalid",
-		"PATH": "reserved", "LD_": "reserved", "LD_PRELOAD": "reserved", "BASH_ENV": "reserved", "NODE_OPTIONS": "reserved",
+		"OPENSSL_CONFIG": "", "ld_preload": "", "HTTPS_PROXY": "",
+		"1A": "", "a-b": "", "discovery.type": "", "é": "", "A ": "", "a/b:c": "", "HOME": "",
+		"": "invalid", "A=B": "invalid", "A\x00": "invalid", "A\n": "invalid", "A\u0085": "invalid", "A\x7f": "invalid", "\xff": "invalid",
+		"PATH": "reserved", "LD_": "reserved", "LD_PRELOAD": "reserved", "BASH_ENV": "reserved", "NODE_OPTIONS": "reserved", "BASH_FUNC_ls%%": "reserved",
 		"LUA_INIT": "reserved", "LUA_PATH_5_4": "reserved", "CORECLR_PROFILER_PATH_64": "reserved", "_JAVA_OPTIONS": "reserved",
 	} {
-		err := CheckName(name, []string{"LD_AUDIT", "LD_*", "a-b", ""})
+		err := Names{Allow: []string{"LD_AUDIT", "LD_*", "a-b", ""}}.Check(name)
 		got := ""
 		if err != nil {
 			got = "invalid"
@@ -35,8 +36,44 @@ func TestCheckName(t *testing.T) {
 			t.Errorf("%q: %v, want %q", name, err, want)
 		}
 	}
-	if err := CheckName("LD_AUDIT", []string{"PATH", "LD_AUDIT"}); err != nil {
+	if err := (Names{Allow: []string{"PATH", "LD_AUDIT"}}).Check("LD_AUDIT"); err != nil {
 		t.Errorf("allowed: %v", err)
+	}
+}
+
+// TestOnlyNames has an operator who names all that may be set. A reserved name
+// that is in that list needs to be allowed as well.
+func TestOnlyNames(t *testing.T) {
+	n := Names{Only: []string{"DB_*", "TOKEN", "LD_*", "PATH"}, Allow: []string{"PATH", "IFS"}}
+	for name, want := range map[string]string{
+		"DB_URL": "", "DB_": "", "TOKEN": "", "PATH": "",
+		"TOKENS": "none of those", "db_url": "none of those", "XDB_URL": "none of those", "IFS": "none of those", "a.b": "none of those",
+		"LD_PRELOAD": "reserved", "": "not a variable name",
+	} {
+		err := n.Check(name)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", name, err, want)
+		}
+	}
+}
+
+// TestWhole has the keys of a secret that is taken whole.
+func TestWhole(t *testing.T) {
+	for name, want := range map[string]struct{ leaves, anyLeaves, unasked bool }{
+		"A": {}, "NO_PROX": {}, "PROXY": {}, "GEM_HOST_API_KEY": {}, "CARGO_REGISTRY_TOKEN": {}, "home": {}, "BUNDLE_ID": {}, "SSL_CERT": {},
+		"a.b": {leaves: true}, "1": {leaves: true}, "a b": {leaves: true},
+		"a=b": {leaves: true, anyLeaves: true}, "": {leaves: true, anyLeaves: true}, "a\nb": {leaves: true, anyLeaves: true},
+		"HTTPS_PROXY": {unasked: true}, "https_proxy": {unasked: true}, "Http_Proxy": {unasked: true}, "NO_PROXY": {unasked: true}, "_PROXY": {unasked: true},
+		"SSL_CERT_FILE": {unasked: true}, "npm_config_registry": {unasked: true}, "NPM_CONFIG_": {unasked: true}, "GIT_CONFIG": {unasked: true},
+		"GIT_CONFIG_KEY_0": {unasked: true}, "MAVEN_OPTS": {unasked: true}, "ES_JAVA_OPTS": {unasked: true}, "HOME": {unasked: true},
+		"a-b_proxy":           {leaves: true, unasked: true},
+		"NODE_EXTRA_CA_CERTS": {},
+	} {
+		n := Names{Allow: []string{"NODE_EXTRA_CA_CERTS"}}
+		got := []bool{n.Leaves(name), Names{Any: true}.Leaves(name), n.Unasked(name)}
+		if diff := cmp.Diff([]bool{want.leaves, want.anyLeaves, want.unasked}, got); diff != "" {
+			t.Errorf("%q: leaves, leaves where any may be set, warns: %s", name, diff)
+		}
 	}
 }
 
@@ -46,7 +83,7 @@ func TestRenameHint(t *testing.T) {
 		"user-name": "#user-name=USER_NAME", "1.a": "#1.a=_1_A", "-": "#-=_", "é": "", "a b": "", "": "",
 	} {
 		hint := ""
-		if hints := fault.Hints(CheckName(name, nil)); len(hints) > 0 {
+		if hints := fault.Hints(NotVariable(name)); len(hints) > 0 {
 			hint = hints[0]
 		}
 		if !strings.HasSuffix(hint, want) || (want == "") != (hint == "") {

@@ -47,7 +47,7 @@ func (r Request) String() string {
 	}
 	for _, k := range r.Keys {
 		b.WriteString("#" + k.Name)
-		if k.Env != k.Name {
+		if k.Env != k.Name || !IsVariable(k.Env) {
 			b.WriteString("=" + k.Env)
 		}
 	}

@@ -44,15 +44,17 @@ const (
 // Settings are what the operator decides. The names of the fields are the
 // keys of the file.
 type Settings struct {
-	Chain      []string `toml:"chain"`       // where plain names are looked up, in order
-	Deadline   Duration `toml:"deadline"`    // total, for one container's start
-	AllowNames []string `toml:"allow_names"` // reserved variables that secrets may set after all
-	StateDir   string   `toml:"state_dir"`   // where what a container got is kept in memory; see package memory
-	Log        Log      `toml:"log"`
-	Runtime    Runtime  `toml:"runtime"`
-	Vault      *Vault   `toml:"vault"`
-	Dict       *Dict    `toml:"dict"`
-	Dotenv     *Dotenv  `toml:"dotenv"`
+	Chain        []string `toml:"chain"`          // where plain names are looked up, in order
+	Deadline     Duration `toml:"deadline"`       // total, for one container's start
+	AllowNames   []string `toml:"allow_names"`    // reserved variables that secrets may set after all
+	OnlyNames    []string `toml:"only_names"`     // the only variables that secrets may set; a * at the end stands for any ending
+	AllowAnyName bool     `toml:"allow_any_name"` // also variables that are no shell names, of secrets that are taken whole
+	StateDir     string   `toml:"state_dir"`      // where what a container got is kept in memory; see package memory
+	Log          Log      `toml:"log"`
+	Runtime      Runtime  `toml:"runtime"`
+	Vault        *Vault   `toml:"vault"`
+	Dict         *Dict    `toml:"dict"`
+	Dotenv       *Dotenv  `toml:"dotenv"`
 
 	// Warnings are lines on what works with this release and is refused by the
 	// next one; each start that reads the settings notes them in its record.
@@ -287,6 +289,11 @@ func (s *Settings) check() error {
 			errs.Add(s.errorf("list each variable by its whole name", "allow_names has %q, which is not a variable name", name))
 		}
 	}
+	for _, name := range s.OnlyNames {
+		if name == "" || strings.Contains(name[:len(name)-1], "*") {
+			errs.Add(s.errorf("", "only_names has %q, and a * stands at the end of a name", name))
+		}
+	}
 	return errs.Err()
 }
 
@@ -300,7 +307,7 @@ type VaultOpener func(*Settings, resolver.Container) (resolver.Source, error)
 // does no I/O.
 func (s *Settings) Resolver(openVault VaultOpener, c resolver.Container) (*resolver.Resolver, error) {
 	r := &resolver.Resolver{
-		Pinned: map[string]resolver.Source{}, AllowNames: s.AllowNames,
+		Pinned: map[string]resolver.Source{}, Names: spec.Names{Allow: s.AllowNames, Only: s.OnlyNames, Any: s.AllowAnyName},
 		Reserved: map[string]resolver.Source{throwaway.Prefix: throwaway.Source{StateDir: s.StateDir}},
 	}
 	if s.Vault != nil {

@@ -40,6 +40,8 @@ const full = `
 chain = ["dotenv", "vault"]
 deadline = "40s"
 allow_names = ["LD_PRELOAD", "PATH"]
+only_names = ["DB_*", "PATH"]
+allow_any_name = true
 state_dir = "/state"
 
 [log]
@@ -99,6 +101,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	got := map[string]any{
 		"chain": s.Chain, "deadline": s.Deadline.Duration, "allow_names": s.AllowNames,
+		"only_names": s.OnlyNames, "allow_any_name": s.AllowAnyName,
 		"state_dir": s.StateDir, "runtime.path": s.Runtime.Path, "runtime.exec": s.Runtime.Exec, "runtime.delivery": s.Runtime.Delivery,
 		"vault.address": s.Vault.Address, "vault.mount": s.Vault.Mount, "vault.prefix": s.Vault.Prefix,
 		"vault.ca_cert": s.Vault.CACert, "vault.namespace": s.Vault.Namespace,
@@ -118,6 +121,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	want := map[string]any{
 		"chain": []string{"dotenv", "vault"}, "deadline": 40 * time.Second, "allow_names": []string{"LD_PRELOAD", "PATH"},
+		"only_names": []string{"DB_*", "PATH"}, "allow_any_name": true,
 		"state_dir": "/state", "runtime.path": "/usr/sbin/runc", "runtime.exec": "off", "runtime.delivery": map[string]string{"runsc": "spec"},
 		"vault.address": "https://vault.example:8200", "vault.mount": "kv", "vault.prefix": "containers/prod",
 		"vault.ca_cert": "/ca.pem", "vault.namespace": "team",
@@ -274,6 +278,9 @@ func TestLoadRefuses(t *testing.T) {
 		},
 		"a pattern among the allowed names": {
 			"allow_names = [\"PATH\", \"LD_*\"]\n[dict]", []string{`allow_names has "LD_*", which is not a variable name`}, []string{"list each variable by its whole name"},
+		},
+		"a pattern that is none": {
+			"only_names = [\"A_*\", \"A*B\", \"\", \"*\"]\n[dict]", []string{`only_names has "A*B", and a * stands at the end of a name`, `only_names has "", and a * stands at the end of a name`}, nil,
 		},
 	}
 	for name, tt := range tests {
@@ -442,7 +449,7 @@ func TestResolver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if opened != s || who.ID != "web" || r.Chain.Name() != "dotenv, vault" || len(r.Pinned) != 3 || len(r.AllowNames) != 2 {
+	if opened != s || who.ID != "web" || r.Chain.Name() != "dotenv, vault" || len(r.Pinned) != 3 || len(r.Names.Allow) != 2 || len(r.Names.Only) != 2 || !r.Names.Any {
 		t.Errorf("got %+v", r)
 	}
 	for name, source := range r.Pinned {

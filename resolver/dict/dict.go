@@ -106,8 +106,11 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 	case ok && found.err != nil:
 		return nil, found.err
 	case !ok && len(d.unread) > 0:
-		return nil, fault.New(fault.Refused, "the file may hold the secret, so no other source is asked for it: mend the file, or name the source, such as vault:NAME",
-			"%w", atMost(d.unread))
+		err := atMost(d.unread)
+		if d.files != nil {
+			err = fault.New(fault.Refused, "the file may hold the secret, so no other source is asked for it: mend the file, or name the source, such as vault:NAME", "%w", err)
+		}
+		return nil, err
 	}
 	d.tell(resolver.RecordOf(ctx))
 	if !ok {
