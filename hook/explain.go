@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver"
@@ -223,7 +224,7 @@ func (e explanation) table(w io.Writer) error {
 		return err
 	}
 	for _, n := range e.Notes {
-		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {
+		if _, err := fmt.Fprintf(w, "note: %s\n", printable.Line(n)); err != nil {
 			return err
 		}
 	}
@@ -240,7 +241,7 @@ func row(w io.Writer, cells ...string) {
 		if c == "" {
 			cells[i] = "-"
 		}
-		cells[i] = strings.Map(report.Printable, cells[i])
+		cells[i] = printable.Line(cells[i])
 	}
 	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) // a tabwriter tells its errors at Flush
 }

@@ -50,6 +50,9 @@ func Parse(annotations map[string]string) (Asked, error) {
 		return Asked{}, fault.New(fault.Annotation, "",
 			"the values of all secrets.oci/ annotations are %d bytes together, more than %d", size, maxAnnotation)
 	}
+	if err := Redirected(annotations); err != nil { // alone: where it is told, nothing of the annotations may be
+		return Asked{}, err
+	}
 	slices.Sort(keys)
 	slices.Sort(cut)
 
@@ -137,6 +140,11 @@ func OfContainer(pod, container map[string]string, name string) (map[string]stri
 	}
 	if asked, err := Parse(seen); err != nil || asked.None() {
 		return nil, err
+	}
+	for _, annotations := range []map[string]string{pod, container} { // which ones reach the runtime is the engine's choice
+		if err := Redirected(annotations); err != nil {
+			return nil, err
+		}
 	}
 	return seen, nil
 }

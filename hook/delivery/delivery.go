@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/resolver"
@@ -174,7 +175,7 @@ func (l *line) text() string {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(l) // of strings and numbers, which do not fail
-	return strings.TrimSuffix(b.String(), "\n")
+	return printable.Line(strings.TrimSuffix(b.String(), "\n"))
 }
 
 // secrets are what variables came from, in their order.

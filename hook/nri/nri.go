@@ -27,6 +27,7 @@ import (
 
 	"github.com/containerd/nri/pkg/api"
 
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -92,6 +93,9 @@ func (Guard) ValidateContainerAdjustment(_ context.Context, req *api.ValidateCon
 		return err
 	}
 	added := req.GetAdjust()
+	if err := spec.Redirected(added.GetAnnotations()); err != nil {
+		return oneLine(err)
+	}
 	told := !slices.ContainsFunc(slices.Collect(maps.Keys(annotations)), func(key string) bool {
 		return added.GetAnnotations()[key] != annotations[key]
 	})
@@ -130,5 +134,5 @@ func oneLine(err error) error {
 	if hints := fault.Hints(err); len(hints) > 0 {
 		text += " (" + strings.Join(hints, "; ") + ")"
 	}
-	return errors.New(text)
+	return errors.New(printable.Line(text))
 }

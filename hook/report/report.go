@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -24,7 +24,7 @@ func Error(w io.Writer, err error) int {
 		_, _ = fmt.Fprintf(w, "oci-secrets: %s\n", line)
 	}
 	for _, hint := range fault.Hints(err) {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", strings.Map(Printable, reword(hint)))
+		_, _ = fmt.Fprintf(w, "hint: %s\n", printable.Line(reword(hint)))
 	}
 	return Code(err)
 }
@@ -34,7 +34,7 @@ func Error(w io.Writer, err error) int {
 func OneLine(err error) string {
 	line := "oci-secrets: " + strings.Join(Lines(err), "; ")
 	for _, hint := range fault.Hints(err) {
-		line += "; hint: " + strings.Map(Printable, reword(hint))
+		line += "; hint: " + printable.Line(reword(hint))
 	}
 	return line
 }
@@ -51,7 +51,7 @@ func Code(err error) int {
 func Lines(err error) []string {
 	lines := strings.Split(reword(err.Error()), "\n")
 	for i, l := range lines {
-		lines[i] = strings.Map(Printable, l)
+		lines[i] = printable.Line(l)
 	}
 	return lines
 }
@@ -66,13 +66,15 @@ func Logged(err error) []string {
 	return lines[:min(len(lines), maxLogged)]
 }
 
-// Printable keeps control characters, which a file or a server may have put
-// into a message, from a terminal.
-func Printable(r rune) rune {
-	if unicode.IsControl(r) {
-		return ' '
+// Writer makes what commands print printable, whoever wrote it: a JSON text says
+// the same afterwards. Each write is whole characters.
+type Writer struct{ W io.Writer }
+
+func (w Writer) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(w.W, printable.Text(string(b))); err != nil {
+		return 0, err
 	}
-	return r
+	return len(b), nil
 }
 
 // phrases are what podman looks for, in any case, in the output of a runtime;

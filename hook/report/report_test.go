@@ -45,7 +45,8 @@ func TestError(t *testing.T) {
 			"oci-secrets: access denied, not allowed; not allowed\nhint: access denied?\n", 16,
 		},
 		"control characters": {
-			fault.New(fault.Refused, "a\x1b[2Jb\nc", "a\x1b[2Jb\rc\x7f\td\u009b2J"), "oci-secrets: a [2Jb c  d 2J\nhint: a [2Jb c\n", 12,
+			fault.New(fault.Refused, "a\x1b[2Jb\nc", "a\x1b[2Jb\rc\x7f\td\u009b2J\u202e"),
+			`oci-secrets: a\u001b[2Jb\u000dc\u007f\u0009d\u009b2J\u202e` + "\n" + `hint: a\u001b[2Jb\u000ac` + "\n", 12,
 		},
 		"not UTF-8": {fault.New(fault.Refused, "", "a\xffb"), "oci-secrets: a\ufffdb\n", 12},
 	}

@@ -23,9 +23,26 @@ import (
 // another way than by an exec in the process that the hook is shown (crun.1).
 var handlers = []string{"run.oci.handler", "module.wasm.image/variant"}
 
+// Redirected is the error of a hook whose standard streams may be files that the
+// container's author chose. Nothing of what it says may be written there.
+type Redirected struct{ error }
+
+func (r Redirected) Unwrap() error { return r.error }
+
 // Hook delivers to the container whose state a runtime wrote to the hook's
 // standard input. Most of what there is to do at poststop package pass has done.
 func (s *Start) Hook(ctx context.Context, state []byte) error {
+	err := s.hook(ctx, state)
+	if err == nil {
+		return nil
+	}
+	if doc, unread := spec.ParseDoc(state); unread == nil && doc.Redirects() {
+		return Redirected{err}
+	}
+	return err
+}
+
+func (s *Start) hook(ctx context.Context, state []byte) error {
 	if st := ended(state); st != nil {
 		return s.poststop(ctx, st)
 	}
