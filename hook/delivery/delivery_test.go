@@ -79,7 +79,7 @@ func TestLineOfFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	got2 := got
-	if got2.Way, got2.Outcome, got2.Error = "precreate", "sealed", "nothing at a [2J; it is sealed; access denied"; got != got2 {
+	if got2.Way, got2.Outcome, got2.Error = "precreate", "sealed", `nothing at a\u001b[2J; it is sealed; access denied`; got != got2 {
 		t.Errorf("got %+v", got)
 	}
 	if strings.Contains(text, "container") || strings.Contains(text, "\n") {
