@@ -25,7 +25,7 @@ type Variable struct {
 	Name    string
 	Value   Value
 	Source  string        // the source that answered, or Inline
-	Secret  string        // the name it was asked by; empty for Inline
+	Secret  string        // the name it was asked by, as the annotation has it; empty for Inline
 	Version int           // 0 where the source has no versions
 	Lease   string        // the id of its lease; "" for none
 	Age     time.Duration // see [Secret]
@@ -211,7 +211,7 @@ func (m *merger) fail(err error) { m.errs.Add(err) }
 // selectKeys gives what req wants of its secret.
 func (m *merger) selectKeys(req spec.Request, s *Secret) []Variable {
 	variable := func(name string, v Value) Variable {
-		return Variable{Name: name, Value: v, Source: s.Source, Secret: req.Name, Version: s.Version, Lease: s.Lease, Age: s.Age}
+		return Variable{Name: name, Value: v, Source: s.Source, Secret: spec.EscapeName(req.Name), Version: s.Version, Lease: s.Lease, Age: s.Age}
 	}
 	var vars []Variable
 	if len(req.Keys) == 0 {

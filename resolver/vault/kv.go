@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -228,7 +229,7 @@ func (s *Source) twice(kv int, p string) string {
 	}
 	for _, b := range before {
 		if rest, ok := strings.CutPrefix(name, b+"/"); ok {
-			return fmt.Sprintf("ask for %s, unless %s is meant twice: it is put before names", rest, b)
+			return fmt.Sprintf("ask for %s, unless %s is meant twice: it is put before names", spec.EscapeName(rest), b)
 		}
 	}
 	return ""
@@ -238,6 +239,9 @@ func (s *Source) twice(kv int, p string) string {
 func (s *Source) policyHint(kv int, p string) string {
 	rule := func(parts ...string) string {
 		return fmt.Sprintf(`path %q { capabilities = ["read"] }`, path.Join(parts...))
+	}
+	if kv != 0 && strings.ContainsAny(p, "*+{") {
+		return "a policy has to allow it; in one * + and { stand for more than themselves"
 	}
 	switch kv {
 	case 2:
