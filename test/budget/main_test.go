@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 type cost struct {
 	Code int
 	Took time.Duration
+	CPU  time.Duration
 	RSS  int64 // bytes at the peak
 }
 
@@ -45,7 +46,10 @@ func measure(to string, argv []string) int {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	begun := time.Now()
 	_ = cmd.Run() // its exit code says it
-	c := cost{Code: cmd.ProcessState.ExitCode(), Took: time.Since(begun), RSS: cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10}
+	c := cost{Took: time.Since(begun)}
+	if p := cmd.ProcessState; p != nil {
+		c.Code, c.CPU, c.RSS = p.ExitCode(), p.UserTime()+p.SystemTime(), p.SysUsage().(*syscall.Rusage).Maxrss<<10
+	}
 	b, err := json.Marshal(c)
 	if err == nil {
 		err = os.WriteFile(to, b, 0o600)
