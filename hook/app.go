@@ -55,7 +55,7 @@ func newApp(stdout io.Writer) *cli.App {
 		Description:            description,
 		Version:                strings.TrimSpace(version),
 		Writer:                 stdout,
-		ErrWriter:              os.Stderr,
+		ErrWriter:              report.Writer{W: os.Stderr},
 		EnableBashCompletion:   true,
 		UseShortOptionHandling: true,
 		HideHelpCommand:        true,

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -16,12 +16,12 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
-	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 func explainCommand() *cli.Command {
@@ -80,8 +80,6 @@ func explain(c *cli.Context) error {
 		return err
 	}
 	start.LockMemory()
-	debug.SetMemoryLimit(limit.Memory)
-	out := &capped{to: c.App.Writer}
 	asked, doc, err := subject(c)
 	if err != nil {
 		return err
@@ -106,15 +104,15 @@ func explain(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		enc := json.NewEncoder(out)
+		enc := json.NewEncoder(c.App.Writer)
 		enc.SetIndent("", "  ")
 		return errors.Join(err, enc.Encode(e))
 	}
 	if asked.None() {
-		_, err = fmt.Fprintln(out, "nothing is asked for")
+		_, err = fmt.Fprintln(c.App.Writer, "nothing is asked for")
 		return err
 	}
-	return errors.Join(err, e.table(out))
+	return errors.Join(err, e.table(c.App.Writer))
 }
 
 // subject is what is to be explained: what is asked for, and by which container,
@@ -167,16 +165,10 @@ func variables(ctx context.Context, c *cli.Context, asked spec.Asked, doc *spec.
 	if err != nil {
 		return nil, err
 	}
-	has := make(map[string]bool, len(env)) // an image may have many
-	for _, e := range env {
-		if name, _, ok := strings.Cut(e, "="); ok {
-			has[name] = true
-		}
-	}
 	out := make([]explained, len(vars))
 	for i, v := range vars {
 		out[i] = explained{v.Name, v.Source, v.Secret, v.Version, v.Overrides}
-		if has[v.Name] {
+		if slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, v.Name+"=") }) {
 			out[i].Replaces = append([]string{"config.json"}, v.Overrides...)
 		}
 	}
@@ -232,7 +224,7 @@ func (e explanation) table(w io.Writer) error {
 		return err
 	}
 	for _, n := range e.Notes {
-		if _, err := fmt.Fprintf(w, "note: %s\n", n); err != nil {
+		if _, err := fmt.Fprintf(w, "note: %s\n", printable.Line(n)); err != nil {
 			return err
 		}
 	}
@@ -249,7 +241,7 @@ func row(w io.Writer, cells ...string) {
 		if c == "" {
 			cells[i] = "-"
 		}
-		cells[i] = strings.Map(report.Printable, cells[i])
+		cells[i] = printable.Line(cells[i])
 	}
 	_, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) // a tabwriter tells its errors at Flush
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/oci-secrets/oci-secrets/hook/keeper"
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
@@ -131,7 +132,7 @@ func keepLeases(c *cli.Context) error {
 	}
 	start.LockMemory()
 	k := &keeper.Keeper{Dir: settings.StateDir, Open: open, Stop: settings.Vault.Leases.AtMaxTTL == config.Stop, Log: func(format string, args ...any) {
-		line := "leases: " + fmt.Sprintf(format, args...)
+		line := printable.Line("leases: " + fmt.Sprintf(format, args...))
 		_, _ = fmt.Fprintln(os.Stderr, "oci-secrets: "+line) // a log that is closed is none
 		syslog.Error(line)
 	}}

@@ -11,7 +11,7 @@ import (
 func TestRow(t *testing.T) {
 	var b strings.Builder
 	row(&b, "web", "", "database/creds/web/\x1b]0;x\x07\r\u009b\t")
-	if got, want := b.String(), "web\t-\tdatabase/creds/web/ ]0;x    \n"; got != want {
+	if got, want := b.String(), "web\t-\tdatabase/creds/web/"+`\u001b]0;x\u0007\u000d\u009b\u0009`+"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -27,7 +27,7 @@ func main() {
 		code, _ := shim.Run(ctx, name, os.Args[1:], openVault) // which has told the error
 		os.Exit(code)
 	}
-	if err := newApp(os.Stdout).RunContext(ctx, os.Args); err != nil {
+	if err := newApp(report.Writer{W: os.Stdout}).RunContext(ctx, os.Args); err != nil {
 		os.Exit(report.Error(os.Stderr, err))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/lease"
@@ -39,7 +40,7 @@ func newVault(s *config.Settings, v vault.Config, c resolver.Container) (*vault.
 // openTrial is openVault for a person who asks what a container would get, and is
 // told of what the environment changes.
 func openTrial(s *config.Settings, c resolver.Container) (resolver.Source, error) {
-	v := vaultConfigForPeople(os.Stderr, s)
+	v := vaultConfigForPeople(report.Writer{W: os.Stderr}, s)
 	v.Trial = true
 	return newVault(s, v, c)
 }

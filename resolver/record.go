@@ -8,8 +8,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // Record collects what is to be told of one start besides its variables: how
@@ -20,7 +18,6 @@ type Record struct {
 	phases []Phase
 	counts map[string]int
 	notes  []string
-	noted  int // bytes of the notes
 }
 
 // Phase is one thing that took time. Those of the same name are together the
@@ -65,15 +62,13 @@ func (r *Record) Count(name string) {
 	r.counts[name]++
 }
 
-// Note keeps one line on what happened, once; and as many lines as somebody may
-// read ([limit.ErrorText]).
+// Note keeps one line on what happened, once.
 func (r *Record) Note(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.noted < limit.ErrorText && !slices.Contains(r.notes, line) {
+	if !slices.Contains(r.notes, line) {
 		r.notes = append(r.notes, line)
-		r.noted += len(line)
 	}
 }
 

@@ -83,7 +83,7 @@ func (d *Doc) process() (jsontext.Span, error) {
 // Annotations are the document's annotations, nil where there are none.
 //
 // Every annotation that [Parse] reads must be there once and be a string; the
-// Kubernetes ones only where the document asks for secrets at all. Among others
+// Kubernetes ones and crun's only where the document asks for secrets at all. Among others
 // the last of a name counts, and one that is no string is left out: they are
 // the runtime's business. A duplicate of the object itself is always refused,
 // because it leaves open whether the document asks.
@@ -119,7 +119,7 @@ func (d *Doc) Annotations() (map[string]string, error) {
 		case problem == "":
 		case isOurs(key) && ours == nil:
 			ours = d.fault(m.Value, "annotation %s %s", clip(key), problem)
-		case isKubernetes(key) && theirs == nil:
+		case (isKubernetes(key) || isHookStream(key)) && theirs == nil:
 			theirs = d.fault(m.Value, "annotation %s %s", clip(key), problem)
 		}
 	}

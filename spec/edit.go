@@ -5,7 +5,6 @@ package spec
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
@@ -83,16 +82,14 @@ func (d *Doc) newMember(object jsontext.Span, name string) (insert int, lead str
 
 // appending is the change that adds literals, at least one, to the array.
 func (s slot) appending(literals ...string) change {
-	var text strings.Builder
-	text.WriteString(s.before)
+	text := s.before
 	for i, l := range literals {
 		if i > 0 || len(s.elements) > 0 {
-			text.WriteString("," + string(s.blank))
+			text += "," + string(s.blank)
 		}
-		text.WriteString(l)
+		text += l
 	}
-	text.WriteString(s.after)
-	return change{jsontext.Span{Start: s.insert, End: s.resume}, text.String()}
+	return change{jsontext.Span{Start: s.insert, End: s.resume}, text + s.after}
 }
 
 // blankBefore is the white space that ends at i.

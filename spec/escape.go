@@ -13,14 +13,18 @@ import (
 )
 
 // plain are the characters that stand for themselves in a part of a secret's name,
-// besides letters and digits. All others of Unicode that print are written as a
-// tilde and two digits for each byte of UTF-8: no shell and no front end gives that
-// a meaning within a word.
+// besides letters and digits. Others that print are written as a tilde and two
+// digits for each byte of UTF-8: no shell and no front end gives that a meaning
+// within a word.
 const plain = "._-"
+
+// never are the characters that no name has: a proxy before a server may take them
+// for a part of its own, or for one that leads up (%2e, ..;, \).
+const never = `%;\`
 
 // unescape reads a part of a secret's name. A name has one spelling, so that who
 // looks for it in text finds it: digits are upper case, and what needs no escape has
-// none. The slash that parts are joined by, and controls, have none either.
+// none.
 func unescape(part string) (string, error) {
 	text, rest, escaped := strings.Cut(part, "~")
 	if !escaped {
@@ -34,8 +38,11 @@ func unescape(part string) (string, error) {
 				"a ~ without two of 0-9 and A-F after it")
 		}
 		c, _ := hex.DecodeString(rest[:2]) // which were just seen to be digits
-		if c[0] == '/' || only(string(c), plain) {
+		switch {
+		case only(string(c), plain+"/"):
 			return "", fault.New(fault.Annotation, "", "~%s, and %c is written as it is", rest[:2], c[0])
+		case strings.ContainsRune(never, rune(c[0])):
+			return "", fault.New(fault.Annotation, "", "~%s, and no name has a %c", rest[:2], c[0])
 		}
 		text, rest, escaped = strings.Cut(rest[2:], "~")
 		b.WriteString(string(c) + text)
@@ -61,4 +68,10 @@ func EscapeName(name string) string {
 		}
 	}
 	return b.String()
+}
+
+// IsName reports whether name, without escapes, is one that an annotation can ask for.
+func IsName(name string) bool {
+	same, err := parseName(EscapeName(name), "")
+	return err == nil && same == name
 }

@@ -87,7 +87,7 @@ hooks=$("$oci_secrets" hook-config --config "$work/settings/config.toml" runc)
 cat >"$work/bundle/config.json" <<EOF
 {
   "ociVersion": "1.0.2",
-  "annotations": { "secrets.oci/from": "db stripe#API_KEY dotenv:web" },
+  "annotations": { "secrets.oci/from": "db+stripe#API_KEY+dotenv:web" },
   $(sed '1d;$d' <<<"$hooks"),
   "process": { "user": {}, "cwd": "/", "noNewPrivileges": true,
     "args": [ "/payload", "wait", "/out/report" ],

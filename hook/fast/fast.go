@@ -21,7 +21,6 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
-	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 func init() {
@@ -29,8 +28,7 @@ func init() {
 	if !isShim && pass.Command == "" {
 		return
 	}
-	debug.SetGCPercent(400) // the process is short and its heap small, unless somebody wants it large
-	debug.SetMemoryLimit(limit.Memory)
+	debug.SetGCPercent(400) // the process is short and its heap small
 	if isShim {
 		if code, err := shim.Run(context.Background(), name, os.Args[1:], nil); !errors.Is(err, start.ErrVault) {
 			os.Exit(code)
@@ -84,12 +82,20 @@ func readInput() ([]byte, error) {
 // Exit tells a failure of hook or precreate to the user and to the system log,
 // because some engines show neither standard error nor more than the exit code,
 // which it gives.
+//
+// Standard error of a [start.Redirected] may be any file of the host's. It gets one
+// line that is the same for all: a comment to shells, cron and ld.so, without a
+// path, because ld.so would load even /dev/stderr, which is its user's to choose.
 func Exit(err error) int {
 	if err == nil {
 		return 0
 	}
 	for _, line := range report.Logged(err) {
 		syslog.Error("container refused: " + line)
+	}
+	if errors.As(err, &start.Redirected{}) {
+		_, _ = os.Stderr.WriteString("# oci-secrets refuses this container, see the system log\n")
+		return report.Code(err)
 	}
 	return report.Error(os.Stderr, err)
 }

@@ -25,6 +25,7 @@ import (
 	"syscall"
 
 	"github.com/oci-secrets/oci-secrets/hook/inflight/tracer"
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -57,7 +58,7 @@ func (t *Target) Trace(container string) (*Tracer, error) {
 	}
 	// Not exec.CommandContext: the tracer outlives this process.
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{tracer.Argv0, container}
+	cmd.Args = []string{tracer.Argv0, printable.Line(container)}
 	cmd.Env = tracer.Env // and nothing of the hook's
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -27,8 +27,10 @@ import (
 
 	"github.com/containerd/nri/pkg/api"
 
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 // Plugin adds the hook.
@@ -91,6 +93,9 @@ func (Guard) ValidateContainerAdjustment(_ context.Context, req *api.ValidateCon
 		return err
 	}
 	added := req.GetAdjust()
+	if err := spec.Redirected(added.GetAnnotations()); err != nil {
+		return oneLine(err)
+	}
 	told := !slices.ContainsFunc(slices.Collect(maps.Keys(annotations)), func(key string) bool {
 		return added.GetAnnotations()[key] != annotations[key]
 	})
@@ -126,8 +131,8 @@ func full(pod *api.PodSandbox, c *api.Container) string {
 // oneLine is an error as an engine can show it.
 func oneLine(err error) error {
 	text := "oci-secrets: " + strings.Join(report.Lines(err), "; ")
-	if hints := report.Hints(err); len(hints) > 0 {
+	if hints := fault.Hints(err); len(hints) > 0 {
 		text += " (" + strings.Join(hints, "; ") + ")"
 	}
-	return errors.New(text)
+	return errors.New(printable.Line(text))
 }

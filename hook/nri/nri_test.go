@@ -76,6 +76,19 @@ var cases = []struct {
 	{name: "two mistakes", pod: annotations{"secrets.oci/from": "a,,b c#"}, err: "item 2 is empty; annotation secrets.oci/from: item 4"},
 	{name: "an empty list", pod: annotations{"secrets.oci/from": " "}, err: "annotation secrets.oci/from: the list is empty"},
 	{
+		name: "a file of the author's for what hooks say, of the pod", pod: annotations{"secrets.oci/from": "db", "run.oci.hooks.stderr": "/etc/ld.so.preload"},
+		err: "they have crun write what we say, as root, to a file of the container's choice (take the annotation away",
+	},
+	{
+		name: "a file of the author's for what hooks say, of the container", pod: annotations{"secrets.oci/from": "db"},
+		container: annotations{"run.oci.hooks.stdout": "/x"}, err: "to a file of the container's choice",
+	},
+	{
+		name: "standard error for what hooks say", pod: annotations{"secrets.oci/from": "db"},
+		container: annotations{"run.oci.hooks.stderr": "/dev/stderr"}, want: annotations{"secrets.oci/from": "db", criName: "web"},
+	},
+	{name: "a file for what others' hooks say", pod: annotations{"run.oci.hooks.stderr": "/x"}},
+	{
 		name: "another hook is there", pod: annotations{"secrets.oci/from": "db"},
 		hooks: &api.Hooks{Prestart: []*api.Hook{{Path: "/bin/true"}}, Poststop: ours()},
 		want:  annotations{"secrets.oci/from": "db", criName: "web"},
@@ -144,6 +157,9 @@ func TestGuard(t *testing.T) {
 			req.Adjust, _, _ = p.CreateContainer(t.Context(), req.Pod, req.Container)
 			check("")
 			if c.want != nil && !c.unhooked {
+				req.Adjust.Annotations["run.oci.hooks.stderr"] = "/x" // by another plugin
+				check("to a file of the container's choice")
+				delete(req.Adjust.Annotations, "run.oci.hooks.stderr")
 				req.Adjust.Hooks.CreateRuntime = nil
 				check(want)
 			}

@@ -20,6 +20,7 @@ import (
 	"github.com/containerd/nri/pkg/api"
 	"github.com/containerd/nri/pkg/stub"
 
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -185,7 +186,7 @@ func (w *watched) Read(b []byte) (int, error) {
 
 // tell writes a line for a person.
 func (o *Options) tell(format string, args ...any) {
-	_, _ = fmt.Fprintf(o.Log, "oci-secrets: nri: "+format+"\n", args...) // a log that is closed is none
+	_, _ = fmt.Fprintln(o.Log, printable.Line("oci-secrets: nri: "+fmt.Sprintf(format, args...))) // a log that is closed is none
 }
 
 // warn writes a line to the system log as well: who has started us may not read

@@ -9,10 +9,9 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
-	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // other is the exit code of a failure without a class: a bug, or a broken
@@ -24,8 +23,8 @@ func Error(w io.Writer, err error) int {
 	for _, line := range Lines(err) {
 		_, _ = fmt.Fprintf(w, "oci-secrets: %s\n", line)
 	}
-	for _, hint := range Hints(err) {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", hint)
+	for _, hint := range fault.Hints(err) {
+		_, _ = fmt.Fprintf(w, "hint: %s\n", printable.Line(reword(hint)))
 	}
 	return Code(err)
 }
@@ -34,8 +33,8 @@ func Error(w io.Writer, err error) int {
 // then the hints.
 func OneLine(err error) string {
 	line := "oci-secrets: " + strings.Join(Lines(err), "; ")
-	for _, hint := range Hints(err) {
-		line += "; hint: " + hint
+	for _, hint := range fault.Hints(err) {
+		line += "; hint: " + printable.Line(reword(hint))
 	}
 	return line
 }
@@ -48,37 +47,11 @@ func Code(err error) int {
 	return other
 }
 
-// How [limit.ErrorText] is shared out, in bytes.
-const (
-	maxLine  = 2 << 10
-	maxHints = limit.ErrorText / 4
-	maxLines = limit.ErrorText - maxHints
-	prefix   = len("oci-secrets: \n") // the most that stands around each
-)
-
-// Lines are the lines of err, each one thing that is wrong; what is too much is
-// left out.
+// Lines are the lines of err, each one thing that is wrong.
 func Lines(err error) []string {
-	return within(maxLines, strings.Split(err.Error(), "\n"))
-}
-
-// Hints are the hints of err, as [Lines] are its lines.
-func Hints(err error) []string {
-	return within(maxHints, fault.Hints(err))
-}
-
-// within makes lines as they may be shown, and of at most size bytes with their
-// prefixes.
-func within(size int, lines []string) []string {
+	lines := strings.Split(reword(err.Error()), "\n")
 	for i, l := range lines {
-		if len(l) > maxLine {
-			l = strings.ToValidUTF8(l[:maxLine], "") + "..."
-		}
-		l = reword(strings.Map(Printable, l))
-		if size -= len(l) + prefix; size < 0 {
-			return append(lines[:i], "and more")
-		}
-		lines[i] = l
+		lines[i] = printable.Line(l)
 	}
 	return lines
 }
@@ -93,13 +66,15 @@ func Logged(err error) []string {
 	return lines[:min(len(lines), maxLogged)]
 }
 
-// Printable keeps control characters, which a file or a server may have put
-// into a message, from a terminal.
-func Printable(r rune) rune {
-	if unicode.IsControl(r) {
-		return ' '
+// Writer makes what commands print printable, whoever wrote it: a JSON text says
+// the same afterwards. Each write is whole characters.
+type Writer struct{ W io.Writer }
+
+func (w Writer) Write(b []byte) (int, error) {
+	if _, err := io.WriteString(w.W, printable.Text(string(b))); err != nil {
+		return 0, err
 	}
-	return r
+	return len(b), nil
 }
 
 // phrases are what podman looks for, in any case, in the output of a runtime;

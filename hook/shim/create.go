@@ -55,7 +55,7 @@ func (s *shim) create(ctx context.Context) error {
 	amended, err := withHook(doc, settings, spec.Prestart, spec.Poststop)
 	if err == nil && s.isCrun() && s.hookStderr() {
 		if doc, err = spec.ParseDoc(amended); err == nil {
-			amended, err = doc.WithAnnotation("run.oci.hooks.stderr", stderr)
+			amended, err = doc.WithAnnotation(spec.HookStderr, spec.Stderr)
 		}
 	}
 	if err != nil {
@@ -73,9 +73,6 @@ func (s *shim) create(ctx context.Context) error {
 // isCrun reports whether the real runtime is crun, which goes its own ways.
 func (s *shim) isCrun() bool { return strings.HasPrefix(filepath.Base(s.real), "crun") }
 
-// stderr is standard error by name.
-const stderr = "/dev/stderr"
-
 // hookStderr reports whether crun is to be asked, by an annotation, to show what
 // its hooks say. Otherwise nobody learns why there is no container. Engines that
 // read the runtime's errors from a file take that for all there is. What cannot
@@ -85,7 +82,7 @@ func (s *shim) hookStderr() bool {
 	if log, _ := argv.Last(s.Global, "log"); log != "" {
 		return false
 	}
-	f, err := os.OpenFile(stderr, os.O_WRONLY|os.O_APPEND|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(spec.Stderr, os.O_WRONLY|os.O_APPEND|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	if err == nil {
 		_ = f.Close() // nothing was written
 	}

@@ -138,11 +138,7 @@ func (c *container) explicit(process []byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	has := make(map[string]bool, len(own)) // an image may have many
-	for _, e := range own {
-		has[e] = true
-	}
-	return slices.DeleteFunc(env, func(e string) bool { return has[e] }), nil
+	return slices.DeleteFunc(env, func(e string) bool { return slices.Contains(own, e) }), nil
 }
 
 // withVariables gives the process with vars, but for those that explicit sets.

@@ -23,9 +23,26 @@ import (
 // another way than by an exec in the process that the hook is shown (crun.1).
 var handlers = []string{"run.oci.handler", "module.wasm.image/variant"}
 
+// Redirected is the error of a hook whose standard streams may be files that the
+// container's author chose. Nothing of what it says may be written there.
+type Redirected struct{ error }
+
+func (r Redirected) Unwrap() error { return r.error }
+
 // Hook delivers to the container whose state a runtime wrote to the hook's
 // standard input. Most of what there is to do at poststop package pass has done.
 func (s *Start) Hook(ctx context.Context, state []byte) error {
+	err := s.hook(ctx, state)
+	if err == nil {
+		return nil
+	}
+	if doc, unread := spec.ParseDoc(state); unread == nil && doc.Redirects() {
+		return Redirected{err}
+	}
+	return err
+}
+
+func (s *Start) hook(ctx context.Context, state []byte) error {
 	if st := ended(state); st != nil {
 		return s.poststop(ctx, st)
 	}
@@ -86,21 +103,17 @@ func (s *Start) inFlight(ctx context.Context, st *specs.State, asked spec.Asked)
 		return err
 	}
 	env := resolver.Env(vars)
-	if len(env) > 0 {
-		ended := resolver.RecordOf(ctx).Phase("deliver")
-		err := tracer.Deliver(ctx, env)
-		ended()
-		if err != nil {
-			return err
-		}
-	}
-	if s.Keep != "" { // not before it is known that they fit
+	if s.Keep != "" {
 		// Without it exec asks the sources again; that is no reason to refuse.
 		if err := keep.Put(s.Keep, keep.Container{ID: st.ID, Bundle: st.Bundle}, st.Pid, env); err != nil {
 			syslog.Error("container " + st.ID + ": its variables are not kept for exec: " + err.Error())
 		}
 	}
-	return nil
+	if len(env) == 0 {
+		return nil
+	}
+	defer resolver.RecordOf(ctx).Phase("deliver")()
+	return tracer.Deliver(ctx, env)
 }
 
 // Asked is what annotations ask for, of a container that the hook can deliver

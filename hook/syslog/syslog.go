@@ -12,6 +12,8 @@ package syslog
 import (
 	"strconv"
 	"syscall"
+
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 )
 
 // The priorities are facility daemon (3) with severity error (3) and info (6):
@@ -43,13 +45,7 @@ func Info(msg string) { _ = send(socket, record(notice, msg)) }
 
 // record is msg as a log daemon takes it.
 func record(priority, msg string) []byte {
-	line := []byte(priority + "oci-secrets[" + strconv.Itoa(syscall.Getpid()) + "]: " + msg)
-	for i, c := range line {
-		if c < ' ' || c == 0x7f {
-			line[i] = ' '
-		}
-	}
-	return line
+	return []byte(priority + "oci-secrets[" + strconv.Itoa(syscall.Getpid()) + "]: " + printable.Line(msg))
 }
 
 // send hands line to the datagram socket at path.

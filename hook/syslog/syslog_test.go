@@ -28,12 +28,14 @@ func daemon(t *testing.T) (path string, conn *net.UnixConn) {
 
 func TestRecord(t *testing.T) {
 	tests := map[string]struct{ msg, want string }{
-		"plain":              {"container refused: no db", "container refused: no db"},
-		"control characters": {"a\nb\x00c\x1b[2Jd\x7fe\tf", "a b c [2Jd e f"},
-		"other letters":      {"größer 中", "größer 中"},
-		"percent":            {"100%s %d", "100%s %d"},
-		"empty":              {"", ""},
-		"long":               {strings.Repeat("x", 60_000), strings.Repeat("x", 60_000)},
+		"plain":                            {"container refused: no db", "container refused: no db"},
+		"control characters":               {"a\nb\x00c\x1b[2Jd\x7fe\tf", `a\u000ab\u0000c\u001b[2Jd\u007fe\u0009f`},
+		"a line that looks like another's": {"a\n<24>sshd[1]: b", `a\u000a<24>sshd[1]: b`},
+		"controls above ASCII, and none":   {"\u009b2Ja\x9bb\u202ec", `\u009b2Ja` + "\ufffd" + `b\u202ec`},
+		"other letters":                    {"größer 中", "größer 中"},
+		"percent":                          {"100%s %d", "100%s %d"},
+		"empty":                            {"", ""},
+		"long":                             {strings.Repeat("x", 60_000), strings.Repeat("x", 60_000)},
 	}
 	path, conn := daemon(t)
 	buf := make([]byte, 1<<17)

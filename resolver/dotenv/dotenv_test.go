@@ -81,6 +81,8 @@ func TestGet(t *testing.T) {
 		"team/api.env":       "FROM=team/api.env",
 		"team/queue/.env":    "FROM=team/queue/.env",
 		"empty.env":          "",
+		"user@corp.env":      "FROM=user@corp.env",
+		"a b/.env":           "FROM=a b/.env",
 		"inside/target.text": "FROM=target",
 	})
 	symlink(t, "inside/target.text", dir+"/link.env")
@@ -97,6 +99,8 @@ func TestGet(t *testing.T) {
 		{"BARE", []string{"BARE="}},
 		{"TWICE", []string{"TWICE=2"}},
 		{"empty", nil},
+		{"user@corp", []string{"FROM=user@corp.env"}},
+		{"a b", []string{"FROM=a b/.env"}},
 		{"link", []string{"FROM=target"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/vault"
+	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
 )
@@ -74,6 +76,43 @@ func TestValues(t *testing.T) {
 				t.Errorf("version %d", s.Version)
 			}
 		})
+	}
+}
+
+// TestOddNames reads secrets by all characters that an escape may stand for. The
+// server is asked what it calls them, lest two mistakes cancel each other out.
+func TestOddNames(t *testing.T) {
+	var names []string
+	for c := byte(' '); c < 0x7f; c++ {
+		if name := "a" + string(c); c != '/' && spec.IsName(name) {
+			names = append(names, name, string(c)+"x")
+		}
+	}
+	names = append(names, "user@corp", " ", "é", "🔑", "?list=true", "#x", "&+=,:")
+	dir := fmt.Sprintf("containers/odd-%d", runs.Add(1))
+	for version, mount := range map[int]string{1: kv1, 2: kv2} {
+		listed := mount + "/" + dir
+		if version == 2 {
+			listed = mount + "/metadata/" + dir
+		}
+		s := source(t, config(server, mount, server.RootToken))
+		for _, name := range names {
+			server.Put(t, version, mount, dir+"/"+name, map[string]any{"NAME": name})
+			got, err := get(t, s, 5*time.Second, strings.TrimPrefix(dir, "containers/")+"/"+name, 0)
+			if err != nil {
+				t.Fatalf("%q: %v", name, err)
+			}
+			if reveal(t, got)["NAME"] != name {
+				t.Errorf("%q: %v", name, reveal(t, got))
+			}
+			if list, err := server.Client.Logical().ListWithContext(t.Context(), listed); err != nil || list == nil || !slices.Contains(list.Data["keys"].([]any), any(name)) {
+				t.Errorf("%q is not what the server calls it: %v, %v", name, list, err)
+			}
+		}
+	}
+	for _, name := range []string{"..", "a/../b", "a//b", "/a", "a/", "%2e%2e", "..;", `a\b`, "a\x00", "a\nb", "\xff", "\u202e"} {
+		_, err := get(t, source(t, config(server, kv2, server.RootToken)), 5*time.Second, name, 0)
+		wantFault(t, err, fault.Annotation, "not the name of a secret")
 	}
 }
 
@@ -184,7 +223,9 @@ func TestTwice(t *testing.T) {
 		"the mount in prefix":   {kv2, "secret/containers", root, "db-x", fault.Missing, "take secret away from prefix"},
 		"both in prefix":        {kv2, "secret/data/containers", narrow, "db-x", fault.Refused, "take secret/data away from prefix, unless it is meant twice: it is put before it; or else, a policy"},
 		"the name, not allowed": {kv2, "", narrow, "secret/data/db-x", fault.Refused, "ask for db-x, unless secret/data is meant twice: it is put before names; or else, a policy"},
+		"an odd name":           {kv2, "containers", root, "containers/db@x", fault.Missing, "ask for db~40x, unless containers is meant"},
 		"not allowed":           {kv2, "", narrow, "db-x", fault.Refused, "a policy that allows it"},
+		"a policy's own signs":  {kv2, "", narrow, "db*", fault.Refused, "a policy has to allow it; in one * + and { stand for more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := config(server, tt.mount, tt.token)

@@ -44,6 +44,7 @@ import (
 	"time"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
+	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -170,7 +171,7 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 	}
 	// The annotation's grammar forbids these; this is the last line before a
 	// path on the server.
-	if !plain(name) || version < 0 {
+	if !spec.IsName(name) || version < 0 {
 		return nil, s.fault(fault.Annotation, "", "%q, version %d: not the name of a secret", clean(name), version)
 	}
 	if _, ok := ctx.Deadline(); !ok {
@@ -192,8 +193,8 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 // alphanumeric is what names may have besides punctuation.
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// plain reports whether p can be a part of a path without leaving it: nothing
-// that a URL, a proxy or the server would read as more than a name.
+// plain reports whether p, of the settings, can be a part of a path without leaving
+// it: nothing that a URL, a proxy or the server would read as more than a name.
 func plain(p string) bool {
 	for part := range strings.SplitSeq(p, "/") {
 		if !only(part, alphanumeric+"._-") || part == "." || part == ".." {

@@ -29,7 +29,7 @@ func TestImports(t *testing.T) {
 	}{
 		// They take over before the rest is initialised.
 		"hook/pass":            {[]string{"resolver/memory/place", "hook/shim/argv", "resolver/config/runtimeline", "spec/jsontext"}, func(p string) bool { return slices.Contains(first, p) }},
-		"hook/inflight/tracer": {[]string{"hook/syslog"}, func(p string) bool { return slices.Contains(first, p) }},
+		"hook/inflight/tracer": {[]string{"hook/printable", "hook/syslog"}, func(p string) bool { return slices.Contains(first, p) }},
 		// The core knows no particular source, and no command line.
 		"spec":     {[]string{"spec/fault", "spec/jsontext"}, func(p string) bool { return !slices.Contains(heavy, p) }},
 		"resolver": {[]string{"spec", "spec/fault", "spec/jsontext"}, func(p string) bool { return !slices.Contains(heavy, p) }},

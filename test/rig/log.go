@@ -50,6 +50,7 @@ mknod -m 666 /dev/random c 1 8
 mknod -m 666 /dev/urandom c 1 9
 mknod -m 666 /dev/tty c 5 0
 ln -s /proc/self/fd /dev/fd
+ln -s /proc/self/fd/2 /dev/stderr
 ln -s "$log" /dev/log
 exec "$@"`
 	r.prefix = append([]string{"unshare", "-m", "sh", "-c", script, "sh", path}, r.prefix...)

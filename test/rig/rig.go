@@ -160,7 +160,8 @@ func MustRun(tb testing.TB, argv ...string) Result {
 
 func create(tb testing.TB, dir, name string) *os.File {
 	tb.Helper()
-	f, err := os.Create(filepath.Join(dir, name))
+	// Appended to, as crun opens it a second time for what hooks print.
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o666)
 	if err != nil {
 		tb.Fatal(err)
 	}
