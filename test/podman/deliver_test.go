@@ -132,7 +132,7 @@ func TestUntouched(t *testing.T) {
 		for _, args := range [][]string{
 			nil,
 			{"--annotation=other/from=db"},
-			{"--annotation=x.secrets.oci/from=db"},
+			{"--annotation=xsecrets.oci/from=db"},
 			{"--annotation=secretsXoci/from=db"},
 			{"--label=secrets.oci/from=db"},
 		} {
@@ -154,7 +154,7 @@ func TestUntouched(t *testing.T) {
 func TestLetterCase(t *testing.T) {
 	each(t, []mode{root, root.pre()}, func(t *testing.T, m mode) {
 		s := newSite(t, m, three)
-		for _, key := range []string{"Secrets.oci/from", "SECRETS.OCI/FROM"} {
+		for _, key := range []string{"Secrets.oci/from", "SECRETS.OCI/FROM", "web.Secrets.oci/from", "web.secrets.oci/from"} {
 			r := s.podman(t, "run", "--rm", "--annotation", key+"=db", image)
 			if r.Code != 126 || r.Stdout != "" || !strings.Contains(r.Stderr, "exit status 10") {
 				t.Errorf("%s: exit code %d, want 126 and exit status 10\n%s%s", key, r.Code, r.Stdout, r.Stderr)
@@ -178,6 +178,9 @@ func TestFlag(t *testing.T) {
 			}
 		}
 	}
+	t.Run("plus", func(t *testing.T) {
+		works(t, "secrets.oci/from=db#DB_USER+stripe#STRIPE_KEY=A#STRIPE_KEY+dict:no~40where?", map[string]string{"DB_USER": "app", "A": "sk_1", "STRIPE_KEY": "sk_1"})
+	})
 	t.Run("white space", func(t *testing.T) {
 		works(t, "secrets.oci/from=db stripe", map[string]string{"DB_USER": "app", "STRIPE_KEY": "sk_1"})
 	})

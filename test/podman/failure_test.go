@@ -34,6 +34,7 @@ func TestRefuses(t *testing.T) {
 		{name: "missing key", code: 11, args: []string{from("db#ABSENT")}, line: "ABSENT"},
 		{name: "unknown annotation", code: 10, shim: true, args: []string{from("db"), "--annotation=secrets.oci/form=db"}, line: "annotation secrets.oci/form: no such key"},
 		{name: "empty list", code: 10, shim: true, args: []string{from("")}, line: "annotation secrets.oci/from: the list is empty"},
+		{name: "list that podman cuts in two", code: 10, shim: true, args: []string{from("db,db#DB_USER=NAME")}, line: "it is the rest of a list that was cut in two"},
 		{name: "container of no pod", code: 10, shim: true, args: []string{"--annotation=secrets.oci/from.web=db"}, line: "this container has no name in a pod"},
 		{name: "broken settings", code: 15, shim: true, args: []string{from("db")}, setUp: func(t *testing.T, s *site) {
 			t.Helper()
@@ -99,30 +100,19 @@ func TestRefuses(t *testing.T) {
 }
 
 // refused runs a container that leaves a mark if it runs at all, and gives the
-// result and what podman's user can see of our message: all that podman
-// prints, or with crun the file that an annotation of crun's asks for. The shim
-// asks for it itself.
+// result and what podman's user can see of our message, for which crun wants an
+// annotation. The shim asks for it itself.
 func (s *site) refused(t *testing.T, args ...string) (rig.Result, string) {
 	t.Helper()
-	errs := s.dir + "/hook-stderr"
 	argv := append([]string{"run", "--rm", "--volume", s.vol + ":/vol"}, args...)
-	asks := s.runtime == "crun" && !s.shim
-	if asks {
-		argv = append(argv, "--annotation=run.oci.hooks.stderr="+errs)
+	if s.runtime == "crun" && !s.shim {
+		argv = append(argv, "--annotation=run.oci.hooks.stderr=/dev/stderr")
 	}
 	r := s.podman(t, append(argv, image, "sh", "-c", ": >/vol/mark; echo ran")...)
 	if _, err := os.Stat(s.vol + "/mark"); err == nil || r.Stdout != "" {
 		t.Errorf("the program ran: %q", r.Stdout)
 	}
-	told := strings.ReplaceAll(r.Stderr, `\"`, `"`) // runc quotes it where its log is text
-	if asks && !s.precreate {
-		b, err := os.ReadFile(errs)
-		if err != nil {
-			t.Error(err)
-		}
-		told = string(b)
-	}
-	return r, told
+	return r, strings.ReplaceAll(r.Stderr, `\"`, `"`) // runc quotes it where its log is text
 }
 
 // logTime is when a runtime logged what podman shows of it.
@@ -184,4 +174,27 @@ func TestHookGone(t *testing.T) {
 		}
 		rig.WantNone(t, s.run(t, from("db")).Env, "DB_USER", "DB_PASSWORD")
 	})
+}
+
+// What crun, which is root here, writes for podman where the container's author
+// says so: nothing of his.
+func TestRedirected(t *testing.T) {
+	const line = "# oci-secrets refuses this container, see the system log\n"
+	for m, want := range map[mode]string{rootCrun: line, rootCrun.as(): "", rootCrun.pre(): "", root: "", user1Crun: line} {
+		for _, list := range []string{"'$(id)'", "db lib/evil.so"} {
+			t.Run(m.String()+"/"+list, func(t *testing.T) {
+				t.Parallel()
+				s := newSite(t, m, three)
+				file := s.vol + "/ld.so.preload"
+				r := s.podman(t, "run", "--rm", from(list), "--annotation=run.oci.hooks.stderr="+file, image)
+				if r.Code != 126 || r.Stdout != "" {
+					t.Errorf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+				}
+				got, _ := os.ReadFile(file) // it need not be there
+				if string(got) != want {
+					t.Errorf("crun has written %q for the author, want %q", got, want)
+				}
+			})
+		}
+	}
 }

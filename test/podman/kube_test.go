@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -38,8 +39,10 @@ func TestKubePlay(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{name: "for the pod", annotations: `secrets.oci/from: "db, stripe"`},
+		{name: "for the pod, with a plus", annotations: `secrets.oci/from: db+stripe+dict:no~40where?`},
 		{name: "by a flag", flags: []string{"--annotation=secrets.oci/from=db stripe"}},
 		{name: "for one container", annotations: `secrets.oci/from.web: db`, refused: true},
+		{name: "for one container, before the domain", annotations: `web.secrets.oci/from: db`, refused: true},
 		{name: "for the pod and for one", annotations: `secrets.oci/from: db, secrets.oci/from.web: stripe`, refused: true},
 		{name: "as podman generate kube writes it", annotations: `secrets.oci/from/web: db`, refused: true},
 		{name: "missing", annotations: `secrets.oci/from: absent`, refused: true},
@@ -81,6 +84,36 @@ func TestKubePlay(t *testing.T) {
 			})
 		}
 	})
+}
+
+// podman writes annotations to a pod's file by a key that it gives to all
+// containers when it plays the file, and cuts their values at 63 characters.
+func TestKubeGenerate(t *testing.T) {
+	for _, c := range []struct{ name, list, told, whole string }{
+		{"short", "db+stripe", "", "db+stripe"},
+		{"cut", "db+" + strings.Repeat("db+", 20) + "stripe", "the list has 63 characters, and podman 4 cuts a longer one there", "db+stripe"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t, root, three)
+			name, pod := s.name(t), s.pod(t)
+			s.must(t, "create", "--name", name, from(c.list), image)
+			file := s.dir + "/pod.yaml"
+			text := strings.ReplaceAll(s.must(t, "generate", "kube", name), name+"-pod", pod)
+			s.write(t, file, text, 0o644)
+			r := s.podman(t, "kube", "play", file)
+			for _, want := range []string{"take /" + name + " off the key", c.told} {
+				if r.Code == 0 || !strings.Contains(r.Stderr, want) {
+					t.Errorf("exit code %d, want %q\n%s\n%s", r.Code, want, r.Stderr, text)
+				}
+			}
+			s.must(t, "kube", "down", file)
+			text = regexp.MustCompile("secrets.oci/from/.*").ReplaceAllString(text, "secrets.oci/from: "+c.whole)
+			s.write(t, file, text, 0o644)
+			s.must(t, "kube", "play", file)
+			s.must(t, "wait", pod+"-"+name)
+			rig.WantVar(t, rig.ParseReport(t, s.must(t, "logs", pod+"-"+name)).Env, "STRIPE_KEY", "sk_1")
+		})
+	}
 }
 
 // pod is the name of a new pod, which is removed when the test ends.
