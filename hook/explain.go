@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -22,6 +22,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 func explainCommand() *cli.Command {
@@ -80,6 +81,8 @@ func explain(c *cli.Context) error {
 		return err
 	}
 	start.LockMemory()
+	debug.SetMemoryLimit(limit.Memory)
+	out := &capped{to: c.App.Writer}
 	asked, doc, err := subject(c)
 	if err != nil {
 		return err
@@ -104,15 +107,15 @@ func explain(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		enc := json.NewEncoder(c.App.Writer)
+		enc := json.NewEncoder(out)
 		enc.SetIndent("", "  ")
 		return errors.Join(err, enc.Encode(e))
 	}
 	if asked.None() {
-		_, err = fmt.Fprintln(c.App.Writer, "nothing is asked for")
+		_, err = fmt.Fprintln(out, "nothing is asked for")
 		return err
 	}
-	return errors.Join(err, e.table(c.App.Writer))
+	return errors.Join(err, e.table(out))
 }
 
 // subject is what is to be explained: what is asked for, and by which container,
@@ -165,10 +168,16 @@ func variables(ctx context.Context, c *cli.Context, asked spec.Asked, doc *spec.
 	if err != nil {
 		return nil, err
 	}
+	has := make(map[string]bool, len(env)) // an image may have many
+	for _, e := range env {
+		if name, _, ok := strings.Cut(e, "="); ok {
+			has[name] = true
+		}
+	}
 	out := make([]explained, len(vars))
 	for i, v := range vars {
 		out[i] = explained{v.Name, v.Source, v.Secret, v.Version, v.Overrides}
-		if slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, v.Name+"=") }) {
+		if has[v.Name] {
 			out[i].Replaces = append([]string{"config.json"}, v.Overrides...)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // Record collects what is to be told of one start besides its variables: how
@@ -18,6 +20,7 @@ type Record struct {
 	phases []Phase
 	counts map[string]int
 	notes  []string
+	noted  int // bytes of the notes
 }
 
 // Phase is one thing that took time. Those of the same name are together the
@@ -62,13 +65,15 @@ func (r *Record) Count(name string) {
 	r.counts[name]++
 }
 
-// Note keeps one line on what happened, once.
+// Note keeps one line on what happened, once; and as many lines as somebody may
+// read ([limit.ErrorText]).
 func (r *Record) Note(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !slices.Contains(r.notes, line) {
+	if r.noted < limit.ErrorText && !slices.Contains(r.notes, line) {
 		r.notes = append(r.notes, line)
+		r.noted += len(line)
 	}
 }
 

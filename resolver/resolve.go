@@ -12,6 +12,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // parallel bounds the secrets that are read at once.
@@ -30,7 +31,7 @@ type Variable struct {
 	Lease   string        // the id of its lease; "" for none
 	Age     time.Duration // see [Secret]
 
-	Overrides []string // the origins of earlier values for the name, oldest first
+	Overrides []string // the origins of earlier values for the name, oldest first, of the last few
 }
 
 // origin is where a variable's value comes from, in a word.
@@ -55,17 +56,29 @@ type Resolver struct {
 //
 // It is all or nothing, and everything that is wrong is in the error, up to what
 // a [fault.List] bears: every missing secret and key, every refusal and every
-// variable that may not be set, one fault each. It does not outlive ctx, even
-// where a source does.
+// variable that may not be set, one fault each. What is too large for package
+// limit is the only one, and ends it at once. It does not outlive ctx, even where a
+// source does.
 func (r *Resolver) Resolve(ctx context.Context, asked spec.Asked) ([]Variable, error) {
-	answers := r.read(ctx, asked.Requests)
-	m := merger{names: r.Names, record: RecordOf(ctx)}
+	reading, budget := withBudget(ctx)
+	defer budget.end()
+	answers := r.read(reading, asked.Requests)
+	if budget.left.Load() < 0 {
+		return nil, ErrBudget
+	}
+	m := merger{names: r.Names, record: RecordOf(ctx), values: map[*Secret]map[string]Value{}}
 	for i, req := range asked.Requests {
 		a := answers[i]
 		if a.err != nil {
 			if !req.Optional || !errors.Is(a.err, ErrMiss) {
-				m.fail(fmt.Errorf("secret %q: %w", req.String(), a.err))
+				m.fail(fmt.Errorf("secret %q: %w", req.Brief(), a.err))
 			}
+			continue
+		}
+		if ctx.Err() != nil && m.errs.Err() == nil { // a thousand secrets of a thousand keys take a while, too
+			m.fail(fault.New(fault.Unreachable, "", "secret %q: no time to apply it before the deadline", req.Brief()))
+		}
+		if ctx.Err() != nil {
 			continue
 		}
 		for _, v := range m.selectKeys(req, a.secret) {
@@ -74,6 +87,10 @@ func (r *Resolver) Resolve(ctx context.Context, asked spec.Asked) ([]Variable, e
 	}
 	for _, p := range asked.Dict {
 		m.add(Variable{Name: p.Name, Value: NewValue(p.Value), Source: Inline})
+	}
+	if m.size > limit.Variables {
+		return nil, fault.New(fault.Annotation, "ask for fewer or smaller secrets",
+			"the variables are more than %d bytes together, and no process can have more", limit.Variables)
 	}
 	if err := m.errs.Err(); err != nil {
 		return nil, err
@@ -161,11 +178,11 @@ func (r *Resolver) Check(asked spec.Asked) error {
 	var errs fault.List
 	for _, req := range asked.Requests {
 		if _, err := r.source(req); err != nil {
-			errs.Add(fmt.Errorf("secret %q: %w", req.String(), err))
+			errs.Add(fmt.Errorf("secret %q: %w", req.Brief(), err))
 		}
 		for _, k := range req.Keys {
 			if err := r.Names.Check(k.Env); err != nil {
-				errs.Add(fmt.Errorf("secret %q: %w", req.String(), err))
+				errs.Add(fmt.Errorf("secret %q: %w", req.Brief(), err))
 			}
 		}
 	}
@@ -201,9 +218,11 @@ type merger struct {
 	names  spec.Names
 	record *Record
 
-	vars []Variable
-	at   map[string]int // name -> index of vars
-	errs fault.List
+	vars   []Variable
+	at     map[string]int // name -> index of vars
+	size   int            // of vars; they are no more than that of the first that is too much
+	values map[*Secret]map[string]Value
+	errs   fault.List
 }
 
 func (m *merger) fail(err error) { m.errs.Add(err) }
@@ -220,17 +239,14 @@ func (m *merger) selectKeys(req spec.Request, s *Secret) []Variable {
 		}
 		return vars
 	}
-	values := make(map[string]Value, len(s.Entries))
-	for _, e := range s.Entries {
-		values[e.Key] = e.Value
-	}
+	brief, values := req.Brief(), m.valuesOf(s)
 	for _, k := range req.Keys {
 		v, ok := values[k.Name]
 		switch {
 		case ok:
 			vars = append(vars, variable(k.Env, v))
 		case !req.Optional:
-			m.fail(fault.New(fault.Missing, "", "secret %q: it is in %s, but it has no key %q", req.String(), s.Source, k.Name))
+			m.fail(fault.New(fault.Missing, "", "secret %q: it is in %s, but it has no key %q", brief, s.Source, k.Name))
 		}
 	}
 	return vars
@@ -271,8 +287,29 @@ func (m *merger) whole(req spec.Request, s *Secret) []Entry {
 	return entries
 }
 
+// valuesOf are the values of a secret by their keys. A list may pick a thousand of
+// them one by one.
+func (m *merger) valuesOf(s *Secret) map[string]Value {
+	values, ok := m.values[s]
+	if !ok {
+		values = make(map[string]Value, len(s.Entries))
+		for _, e := range s.Entries {
+			values[e.Key] = e.Value
+		}
+		m.values[s] = values
+	}
+	return values
+}
+
+// maxOverrides is how many of the values that a variable had before are told: the
+// last ones.
+const maxOverrides = 8
+
 // add applies one variable; a later one of the same name wins.
 func (m *merger) add(v Variable) {
+	if m.size > limit.Variables {
+		return
+	}
 	err := m.names.Check(v.Name)
 	if err == nil {
 		err = spec.CheckVariable(v.Name, v.Value.Reveal())
@@ -288,8 +325,11 @@ func (m *merger) add(v Variable) {
 	if m.at == nil {
 		m.at = map[string]int{}
 	}
+	m.size += limit.Variable(v.Name, v.Value.Reveal())
 	if i, ok := m.at[v.Name]; ok {
+		m.size -= limit.Variable(v.Name, m.vars[i].Value.Reveal())
 		v.Overrides = append(m.vars[i].Overrides, m.vars[i].origin())
+		v.Overrides = v.Overrides[max(len(v.Overrides)-maxOverrides, 0):]
 		m.vars[i] = v
 		return
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // fake is a source that has what it is given. A secret is "KEY=value" strings;
@@ -319,8 +320,17 @@ func TestParallel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(vars) != n+1 || vars[0].Value.Reveal() != from[n-1] || len(vars[0].Overrides) != n-1 {
+	var before []string // the last eight
+	for _, name := range from[n-9 : n-1] {
+		before = append(before, "vault:"+name)
+	}
+	if len(vars) != n+1 || vars[0].Value.Reveal() != from[n-1] || !slices.Equal(vars[0].Overrides, before) {
 		t.Errorf("the order of answers is not the list's: %d variables, the first is %v", len(vars), vars[0])
+	}
+	for i, v := range vars[1:] {
+		if v.Secret != from[i] {
+			t.Errorf("variable %d is of %s", i, v.Secret)
+		}
 	}
 }
 
@@ -389,8 +399,9 @@ func TestManyMissing(t *testing.T) {
 	asked := parse(t, from.String(), "")
 	_, err := (&resolver.Resolver{Chain: resolver.Chain{&fake{name: "dict"}}}).Resolve(t.Context(), asked)
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != 1000 || !strings.Contains(lines[999], `"s999"`) {
-		t.Errorf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
+	told := len(lines) - 1
+	if told < 200 || !strings.Contains(lines[told-1], fmt.Sprintf(`"s%d"`, told-1)) || lines[told] != fmt.Sprintf("and %d more", 1000-told) {
+		t.Errorf("%d lines, the last is %q", len(lines), lines[told])
 	}
 
 	never := make(chan struct{})
@@ -479,4 +490,74 @@ func TestReserved(t *testing.T) {
 	if diff := cmp.Diff([]string{"x.a@0", "x@0"}, other.reads); diff != "" {
 		t.Errorf("the other source is asked for\n%s", diff)
 	}
+}
+
+// TestTooMuch stops at what no process can have, before much is made of it, and at
+// sources that answer more than a start needs.
+func TestTooMuch(t *testing.T) {
+	const value = 130_000
+	source := &fake{name: "dict", secrets: map[string][]string{
+		"big": {"B=" + strings.Repeat("v", value)}, "bad": {"LD_PRELOAD=x"},
+	}}
+	r := &resolver.Resolver{Chain: resolver.Chain{source}}
+	renames := func(n int) string {
+		var b strings.Builder
+		b.WriteString("big")
+		for i := range n {
+			fmt.Fprintf(&b, "#B=V%d", i)
+		}
+		return b.String()
+	}
+	fit := limit.Variables / limit.Variable("V10", strings.Repeat("v", value))
+	for name, tt := range map[string]struct{ from, err string }{
+		"as many as fit":       {from: renames(fit)},
+		"one more":             {renames(fit + 1), "the variables are more than 6291456 bytes together, and no process can have more"},
+		"a thousand":           {renames(1000), "the variables are more than 6291456 bytes together, and no process can have more"},
+		"a thousand items":     {strings.Repeat("big ", 1000), ""},
+		"and what is wrong":    {"bad " + renames(1000), "the variables are more than 6291456 bytes together, and no process can have more"},
+		"what is wrong, small": {"bad big", `secret "bad" in dict: variable LD_PRELOAD is reserved: it changes how a process finds or runs code`},
+	} {
+		vars, err := r.Resolve(t.Context(), parse(t, tt.from, ""))
+		if tt.err == "" && err != nil || tt.err != "" && (err == nil || err.Error() != tt.err || !errors.Is(err, fault.Annotation)) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := len(resolver.Env(vars)); n > fit {
+			t.Errorf("%s: %d variables", name, n)
+		}
+	}
+
+	if err := resolver.Spend(t.Context(), limit.Answers+1); err != nil {
+		t.Errorf("outside of a start: %v", err)
+	}
+	var reads atomic.Int64
+	r.Chain = resolver.Chain{spender{func(ctx context.Context) error {
+		reads.Add(1)
+		return resolver.Spend(ctx, limit.Answers/4)
+	}}}
+	var from strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&from, "n%d ", i)
+	}
+	_, err := r.Resolve(t.Context(), parse(t, from.String(), ""))
+	if err == nil || err.Error() != "what the sources answer is more than 16777216 bytes together" || !errors.Is(err, fault.Annotation) {
+		t.Errorf("got %v", err)
+	}
+	if n := reads.Load(); n > 100 { // those that were under way
+		t.Errorf("%d reads", n)
+	}
+	if _, err := r.Resolve(t.Context(), parse(t, "n1 n2 n3 n4", "")); err != nil {
+		t.Errorf("another start: %v", err)
+	}
+}
+
+// spender is a source that reads what it is told to.
+type spender struct{ spend func(context.Context) error }
+
+func (spender) Name() string { return "spender" }
+
+func (s spender) Get(ctx context.Context, _ string, _ int) (*resolver.Secret, error) {
+	if err := s.spend(ctx); err != nil {
+		return nil, err
+	}
+	return &resolver.Secret{Source: "spender"}, nil
 }

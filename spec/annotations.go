@@ -12,13 +12,12 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 	"github.com/oci-secrets/oci-secrets/spec/jsontext"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 const (
-	maxAnnotation = 256 << 10 // bytes of all values together
-	maxQuote      = 64        // bytes of the user's text in a message
-	maxItems      = 1000      // of one list
-	maxGenerated  = 63        // characters that podman 4 leaves of a value in `kube generate`
+	maxQuote     = 64 // bytes of the user's text in a message
+	maxGenerated = 63 // characters that podman 4 leaves of a value in `kube generate`
 )
 
 // none is the list that asks for nothing.
@@ -33,12 +32,13 @@ func Parse(annotations map[string]string) (Asked, error) {
 		return Asked{}, nil
 	}
 	var keys, cut []string
-	size := 0
+	size, names := 0, 0
 	for text, value := range annotations {
 		switch {
 		case isOurs(text):
 			keys = append(keys, text)
 			size += len(value)
+			names += len(text)
 		case isCut(text):
 			cut = append(cut, text)
 		}
@@ -46,9 +46,11 @@ func Parse(annotations map[string]string) (Asked, error) {
 	if len(keys) == 0 {
 		return Asked{}, nil
 	}
-	if size > maxAnnotation {
-		return Asked{}, fault.New(fault.Annotation, "",
-			"the values of all secrets.oci/ annotations are %d bytes together, more than %d", size, maxAnnotation)
+	for what, n := range map[string]int{"values": size, "keys": names} {
+		if n > limit.Annotations {
+			return Asked{}, fault.New(fault.Annotation, "",
+				"the %s of all secrets.oci/ annotations are %d bytes together, more than %d", what, n, limit.Annotations)
+		}
 	}
 	if err := Redirected(annotations); err != nil { // alone: where it is told, nothing of the annotations may be
 		return Asked{}, err
@@ -164,7 +166,7 @@ func (p *problems) list(key, value string) []Request {
 		return nil
 	}
 	var requests []Request
-	n := 0
+	n, picked := 0, 0
 	for part := range strings.SplitSeq(strings.ReplaceAll(value, ",", "+"), "+") {
 		items := strings.FieldsFunc(part, isBlank)
 		if len(items) == 0 {
@@ -173,8 +175,12 @@ func (p *problems) list(key, value string) []Request {
 				"annotation %s: item %d is empty", clip(key), n))
 		}
 		for _, item := range items {
-			if n++; n > maxItems {
-				p.Add(fault.New(fault.Annotation, "", "annotation %s: the list has more than %d items", clip(key), maxItems))
+			if n++; n > limit.Names {
+				p.Add(fault.New(fault.Annotation, "", "annotation %s: the list has more than %d items", clip(key), limit.Names))
+				return nil
+			}
+			if picked += strings.Count(item, "#"); picked > limit.Keys {
+				p.Add(fault.New(fault.Annotation, "ask for whole secrets", "annotation %s: the list picks more than %d keys", clip(key), limit.Keys))
 				return nil
 			}
 			r, err := parseItem(item)

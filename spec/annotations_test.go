@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 func TestParseItem(t *testing.T) {
@@ -105,12 +106,12 @@ func TestParseSizes(t *testing.T) {
 		from, dict int
 		ok         bool
 	}{
-		{maxAnnotation - 2, 2, true},
-		{maxAnnotation - 1, 2, false},
-		{2, maxAnnotation - 2, true},
-		{maxAnnotation / 2, maxAnnotation/2 + 1, false},
+		{limit.Annotations - 2, 2, true},
+		{limit.Annotations - 1, 2, false},
+		{2, limit.Annotations - 2, true},
+		{limit.Annotations / 2, limit.Annotations/2 + 1, false},
 	} {
-		_, err := Parse(map[string]string{keyFrom: from(test.from), keyDict: dict(test.dict), "other": from(maxAnnotation)})
+		_, err := Parse(map[string]string{keyFrom: from(test.from), keyDict: dict(test.dict), "other": from(limit.Annotations)})
 		if (err == nil) != test.ok || err != nil && !errors.Is(err, fault.Annotation) {
 			t.Errorf("%d and %d bytes: %v", test.from, test.dict, err)
 		}
@@ -121,8 +122,9 @@ func TestParseSizes(t *testing.T) {
 func TestParseManyProblems(t *testing.T) {
 	_, err := Parse(map[string]string{keyFrom: strings.Repeat("! ", 1000), keyDict: strings.Repeat("x", 100)})
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != 1001 || lines[1000] != "and 1 more" {
-		t.Fatalf("%d lines, the last is %q", len(lines), lines[len(lines)-1])
+	told := len(lines) - 1
+	if told < 50 || len(err.Error()) > limit.ErrorText || lines[told] != fmt.Sprintf("and %d more", 1001-told) {
+		t.Fatalf("%d bytes in %d lines, the last is %q", len(err.Error()), len(lines), lines[told])
 	}
 	_, err = Parse(map[string]string{keyFrom: strings.Repeat("é", 1000), "secrets.oci/" + strings.Repeat("x\n", 1000): ""})
 	for line := range strings.SplitSeq(err.Error(), "\n") {
@@ -133,7 +135,7 @@ func TestParseManyProblems(t *testing.T) {
 }
 
 func TestParseManyItems(t *testing.T) {
-	items := strings.Repeat("db ", maxItems)
+	items := strings.Repeat("db ", limit.Names)
 	for list, want := range map[string]string{
 		items:                            "",
 		items + "db":                     "annotation secrets.oci/from.web: the list has more than 1000 items",
@@ -144,10 +146,47 @@ func TestParseManyItems(t *testing.T) {
 	} {
 		asked, err := Parse(map[string]string{"secrets.oci/from.web": list, criName: "web"})
 		switch {
-		case want == "" && (err != nil || len(asked.Requests) != maxItems):
+		case want == "" && (err != nil || len(asked.Requests) != limit.Names):
 			t.Errorf("%d requests, error %v", len(asked.Requests), err)
 		case want != "" && (err == nil || err.Error() != want || !errors.Is(err, fault.Annotation)):
 			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// TestParseManyKeys refuses keys that cannot all be meant, before anything is made
+// of them.
+func TestParseManyKeys(t *testing.T) {
+	keys := func(item string, n int) string {
+		var b strings.Builder
+		b.WriteString(item)
+		for i := range n {
+			fmt.Fprintf(&b, "#K%d", i)
+		}
+		return b.String()
+	}
+	members := func(n int) string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf("%q:\"\"", fmt.Sprint("K", i)))
+		}
+		return "{" + strings.Join(all, ",") + "}"
+	}
+	const half = limit.Keys / 2
+	for name, test := range map[string]struct{ key, value, want string }{
+		"as many as may be":   {keyFrom, keys("db", limit.Keys), ""},
+		"one more":            {keyFrom, keys("db", limit.Keys+1), "annotation secrets.oci/from: the list picks more than 1000 keys"},
+		"of two secrets":      {keyFrom, keys("db", half) + " " + keys("web", half+1), "annotation secrets.oci/from: the list picks more than 1000 keys"},
+		"of 8000 keys":        {keyFrom, keys("db", 8000), "annotation secrets.oci/from: the list picks more than 1000 keys"},
+		"hashes alone":        {keyFrom, "db" + strings.Repeat("#", 200_000), "annotation secrets.oci/from: the list picks more than 1000 keys"},
+		"of another's list":   {"secrets.oci/from.other", keys("db", 8000), "annotation secrets.oci/from.other: the list picks more than 1000 keys"},
+		"dict":                {keyDict, members(limit.Keys), ""},
+		"dict with one more":  {keyDict, members(limit.Keys + 1), "annotation secrets.oci/dict: it has more than 1000 keys"},
+		"keys of annotations": {"secrets.oci/from." + strings.Repeat("x", limit.Annotations), "db", "the keys of all secrets.oci/ annotations are 262161 bytes together, more than 262144"},
+	} {
+		_, err := Parse(map[string]string{test.key: test.value, criName: "web"})
+		if test.want == "" && err != nil || test.want != "" && (err == nil || err.Error() != test.want || !errors.Is(err, fault.Annotation)) {
+			t.Errorf("%s: %.200v", name, err)
 		}
 	}
 }

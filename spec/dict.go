@@ -9,6 +9,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 	"github.com/oci-secrets/oci-secrets/spec/jsontext"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // dict reads the value of secrets.oci/dict, an object of strings. A null is as
@@ -18,9 +19,12 @@ func (p *problems) dict(key, value string) []Pair {
 	b := []byte(value)
 	var pairs []Pair
 	var flaws []error
-	seen := map[string]bool{}
+	n, seen := 0, map[string]bool{}
 	flaw := func(err error) { flaws = append(flaws, fmt.Errorf("annotation %s: %w", clip(key), err)) }
 	place, err := jsontext.Scan(b, func(m jsontext.Member) {
+		if n++; n > limit.Keys {
+			return
+		}
 		name, _ := jsontext.Unquote(b[m.Key.Start:m.Key.End])
 		if seen[name] {
 			flaw(fault.New(fault.Annotation, "", "the key %s is there twice", clip(name)))
@@ -53,6 +57,9 @@ func (p *problems) dict(key, value string) []Pair {
 		return nil
 	case b[place.Start] != '{':
 		p.Add(fault.New(fault.Annotation, `write an object of strings: {"NAME": "value"}`, "annotation %s: not a JSON object", clip(key)))
+		return nil
+	case n > limit.Keys:
+		p.Add(fault.New(fault.Annotation, "", "annotation %s: it has more than %d keys", clip(key), limit.Keys))
 		return nil
 	}
 	for _, err := range flaws {

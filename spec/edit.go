@@ -5,6 +5,7 @@ package spec
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/oci-secrets/oci-secrets/spec/jsontext"
 )
@@ -82,14 +83,16 @@ func (d *Doc) newMember(object jsontext.Span, name string) (insert int, lead str
 
 // appending is the change that adds literals, at least one, to the array.
 func (s slot) appending(literals ...string) change {
-	text := s.before
+	var text strings.Builder
+	text.WriteString(s.before)
 	for i, l := range literals {
 		if i > 0 || len(s.elements) > 0 {
-			text += "," + string(s.blank)
+			text.WriteString("," + string(s.blank))
 		}
-		text += l
+		text.WriteString(l)
 	}
-	return change{jsontext.Span{Start: s.insert, End: s.resume}, text + s.after}
+	text.WriteString(s.after)
+	return change{jsontext.Span{Start: s.insert, End: s.resume}, text.String()}
 }
 
 // blankBefore is the white space that ends at i.

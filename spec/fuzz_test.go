@@ -17,6 +17,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 	"github.com/oci-secrets/oci-secrets/spec/jsontext"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // FuzzParse checks that no annotations panic, that errors are faults in single
@@ -64,7 +65,7 @@ func FuzzParse(f *testing.F) {
 		if diff := cmp.Diff(asked.Requests, again.Requests); diff != "" {
 			t.Fatal(diff)
 		}
-		if len(object) < maxAnnotation && len(asked.Dict)+len(again.Dict) > 0 {
+		if len(object) < limit.Annotations && len(asked.Dict)+len(again.Dict) > 0 {
 			if diff := cmp.Diff(asked.Dict, again.Dict); diff != "" {
 				t.Fatal(diff)
 			}

@@ -56,3 +56,15 @@ func (r Request) String() string {
 	}
 	return b.String()
 }
+
+// maxBrief is how much of a request stands in a message, in bytes.
+const maxBrief = 256
+
+// Brief is the request as errors name it: [Request.String], cut where that is long.
+func (r Request) Brief() string {
+	s := r.String()
+	if len(s) > maxBrief {
+		s = s[:maxBrief] + "..."
+	}
+	return s
+}

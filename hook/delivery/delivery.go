@@ -29,6 +29,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // The ways of delivery, as logs and counters name them.
@@ -44,8 +45,9 @@ const (
 const patience = 500 * time.Millisecond
 
 // maxSyslog is the longest line for the system log; log daemons cut what is much
-// longer, and then it is no JSON any more. The file has all of it.
-const maxSyslog = 16 << 10
+// longer, and then it is no JSON any more. The file has what a container got in
+// full, and of a start that failed no more than this either.
+const maxSyslog = limit.ErrorText
 
 // Delivery is one start, from the moment that it is known to ask for something. A
 // nil one is told to nobody.
@@ -83,17 +85,12 @@ func (d *Delivery) Resolved(vars []resolver.Variable) {
 func (d *Delivery) End(err error) {
 	took := time.Since(d.begun)
 	l := d.line(err, took)
-	text := l.text()
-	if short := text; len(short) > maxSyslog {
-		l.Asked, l.Secrets, l.Cut = nil, nil, true
-		if short = l.text(); len(short) > maxSyslog {
-			l.Notes, l.Error = nil, l.Error[:min(len(l.Error), maxSyslog/4)]
-			short = l.text()
-		}
-		syslog.Info(short)
-	} else {
-		syslog.Info(short)
+	most := limit.Output
+	if err != nil {
+		most = maxSyslog
 	}
+	text := l.fit(most)
+	syslog.Info(l.fit(maxSyslog))
 	if d.log.File == "" && d.log.Metrics == "" {
 		return
 	}
@@ -167,6 +164,21 @@ func (d *Delivery) line(err error, took time.Duration) *line {
 		l.Error = strings.Join(report.Logged(err), "; ")
 	}
 	return l
+}
+
+// fit is the line as JSON with as much of its lists as fits into most bytes. The
+// error is the first of what is wrong, and always there.
+func (l *line) fit(most int) string {
+	text := l.text()
+	for len(text) > most && len(l.Asked)+len(l.Secrets)+len(l.Notes) > 0 {
+		l.Asked, l.Secrets, l.Notes, l.Cut = l.Asked[:len(l.Asked)/2], l.Secrets[:len(l.Secrets)/2], l.Notes[:len(l.Notes)/2], true
+		text = l.text()
+	}
+	if len(text) > most {
+		l.Error, l.Cut = l.Error[:min(len(l.Error), most/4)], true
+		text = l.text()
+	}
+	return text
 }
 
 // text is the line as JSON, without its end.

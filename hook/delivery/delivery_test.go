@@ -5,6 +5,7 @@ package delivery
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // canary is the value of every variable.
@@ -138,6 +140,44 @@ func TestFile(t *testing.T) {
 	}
 	if _, err := os.Lstat(absent); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("made through a link: %v", err)
+	}
+}
+
+// TestFit has lines that are too long for a log: what is left is JSON, and says
+// what came of the start.
+func TestFit(t *testing.T) {
+	var list strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&list, "n%d%s#KEY ", i, strings.Repeat("x", 60))
+	}
+	_, d := Begin(t.Context(), Hook, "c1", asked(t, list.String()))
+	for i := range 1000 {
+		d.vars = append(d.vars, variable("KEY", "vault", strings.Repeat("x", 60)+fmt.Sprint(i), 0))
+		d.record.Note("%s", strings.Repeat("y", 60)+fmt.Sprint(i))
+	}
+	log := filepath.Join(t.TempDir(), "log")
+	for name, tt := range map[string]struct {
+		err     error
+		most    int
+		secrets int
+		cut     bool
+	}{
+		"it failed":    {errors.New(strings.Repeat("z", 1<<20)), limit.ErrorText, 100, true},
+		"it went well": {nil, limit.Output, 1000, false},
+	} {
+		d.Configure(config.Log{File: log})
+		d.End(tt.err)
+		b, err := os.ReadFile(log)
+		if err := errors.Join(err, os.Remove(log)); err != nil {
+			t.Fatal(err)
+		}
+		var got line
+		if err := json.Unmarshal(b, &got); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if len(b) > tt.most || got.Outcome == "" || got.Cut != tt.cut || len(got.Secrets) > tt.secrets || !tt.cut && len(got.Secrets) != tt.secrets {
+			t.Errorf("%s: %d bytes, %d secrets, cut %v", name, len(b), len(got.Secrets), got.Cut)
+		}
 	}
 }
 

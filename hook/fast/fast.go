@@ -21,6 +21,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/hook/syslog"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 func init() {
@@ -28,7 +29,8 @@ func init() {
 	if !isShim && pass.Command == "" {
 		return
 	}
-	debug.SetGCPercent(400) // the process is short and its heap small
+	debug.SetGCPercent(400) // the process is short and its heap small, unless somebody wants it large
+	debug.SetMemoryLimit(limit.Memory)
 	if isShim {
 		if code, err := shim.Run(context.Background(), name, os.Args[1:], nil); !errors.Is(err, start.ErrVault) {
 			os.Exit(code)

@@ -30,7 +30,6 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/spec"
-	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 // Plugin adds the hook.
@@ -131,7 +130,7 @@ func full(pod *api.PodSandbox, c *api.Container) string {
 // oneLine is an error as an engine can show it.
 func oneLine(err error) error {
 	text := "oci-secrets: " + strings.Join(report.Lines(err), "; ")
-	if hints := fault.Hints(err); len(hints) > 0 {
+	if hints := report.Hints(err); len(hints) > 0 {
 		text += " (" + strings.Join(hints, "; ") + ")"
 	}
 	return errors.New(printable.Line(text))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // other is the exit code of a failure without a class: a bug, or a broken
@@ -23,8 +24,8 @@ func Error(w io.Writer, err error) int {
 	for _, line := range Lines(err) {
 		_, _ = fmt.Fprintf(w, "oci-secrets: %s\n", line)
 	}
-	for _, hint := range fault.Hints(err) {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", printable.Line(reword(hint)))
+	for _, hint := range Hints(err) {
+		_, _ = fmt.Fprintf(w, "hint: %s\n", hint)
 	}
 	return Code(err)
 }
@@ -33,8 +34,8 @@ func Error(w io.Writer, err error) int {
 // then the hints.
 func OneLine(err error) string {
 	line := "oci-secrets: " + strings.Join(Lines(err), "; ")
-	for _, hint := range fault.Hints(err) {
-		line += "; hint: " + printable.Line(reword(hint))
+	for _, hint := range Hints(err) {
+		line += "; hint: " + hint
 	}
 	return line
 }
@@ -47,13 +48,43 @@ func Code(err error) int {
 	return other
 }
 
-// Lines are the lines of err, each one thing that is wrong.
+// How [limit.ErrorText] is shared out, in bytes.
+const (
+	maxLine  = 2 << 10
+	maxHints = limit.ErrorText / 4
+	maxLines = limit.ErrorText - maxHints
+	prefix   = len("oci-secrets: \n") // the most that stands around each
+)
+
+// Lines are the lines of err, each one thing that is wrong; what is too much is
+// left out.
 func Lines(err error) []string {
-	lines := strings.Split(reword(err.Error()), "\n")
+	return within(maxLines, strings.Split(err.Error(), "\n"))
+}
+
+// Hints are the hints of err, as [Lines] are its lines.
+func Hints(err error) []string {
+	return within(maxHints, fault.Hints(err))
+}
+
+// within makes lines as they may be shown, and of at most size bytes with their
+// prefixes.
+func within(size int, lines []string) []string {
 	for i, l := range lines {
-		lines[i] = printable.Line(l)
+		l = cut(reword(printable.Line(cut(l)))) // an escape is longer than what it stands for
+		if size -= len(l) + prefix; size < 0 {
+			return append(lines[:i], "and more")
+		}
+		lines[i] = l
 	}
 	return lines
+}
+
+func cut(line string) string {
+	if len(line) <= maxLine {
+		return line
+	}
+	return strings.ToValidUTF8(line[:maxLine], "") + "..."
 }
 
 // maxLogged bounds the lines of one failure in the system log. A container that

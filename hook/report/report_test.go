@@ -10,11 +10,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/oci-secrets/oci-secrets/hook/report"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 func TestError(t *testing.T) {
@@ -83,5 +85,35 @@ func TestUsage(t *testing.T) {
 	err := report.Usage("%w", cause)
 	if report.Code(err) != 2 || !errors.Is(err, cause) || len(fault.Hints(err)) != 1 {
 		t.Errorf("got %v, %d, %q", err, report.Code(err), fault.Hints(err))
+	}
+}
+
+// TestTooMuch has failures that nobody would read to their end.
+func TestTooMuch(t *testing.T) {
+	var many fault.List
+	var unlisted []error
+	for i := range 100_000 {
+		err := fault.New(fault.Missing, fmt.Sprintf("hint %d", i), "no %d", i)
+		many.Add(err)
+		if i < 5000 {
+			unlisted = append(unlisted, err)
+		}
+	}
+	long := strings.Repeat("permission denied é", 100_000)
+	for name, err := range map[string]error{
+		"many": many.Err(), "unlisted": errors.Join(unlisted...), "long": fault.New(fault.Annotation, long, "%s", long),
+	} {
+		var b strings.Builder
+		if code := report.Error(&b, err); code != report.Code(err) {
+			t.Errorf("%s: exit code %d", name, code)
+		}
+		for what, text := range map[string]string{"lines": b.String(), "one line": report.OneLine(err)} {
+			if len(text) > limit.ErrorText || len(text) < 1000 || !utf8.ValidString(text) {
+				t.Errorf("%s: %s of %d bytes", name, what, len(text))
+			}
+		}
+	}
+	if last := report.Lines(many.Err()); !strings.HasPrefix(last[len(last)-1], "and ") || !strings.HasSuffix(last[len(last)-1], " more") {
+		t.Errorf("the last line is %q", last[len(last)-1])
 	}
 }

@@ -138,7 +138,11 @@ func (c *container) explicit(process []byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(env, func(e string) bool { return slices.Contains(own, e) }), nil
+	has := make(map[string]bool, len(own)) // an image may have many
+	for _, e := range own {
+		has[e] = true
+	}
+	return slices.DeleteFunc(env, func(e string) bool { return has[e] }), nil
 }
 
 // withVariables gives the process with vars, but for those that explicit sets.

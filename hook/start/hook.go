@@ -103,17 +103,21 @@ func (s *Start) inFlight(ctx context.Context, st *specs.State, asked spec.Asked)
 		return err
 	}
 	env := resolver.Env(vars)
-	if s.Keep != "" {
+	if len(env) > 0 {
+		ended := resolver.RecordOf(ctx).Phase("deliver")
+		err := tracer.Deliver(ctx, env)
+		ended()
+		if err != nil {
+			return err
+		}
+	}
+	if s.Keep != "" { // not before it is known that they fit
 		// Without it exec asks the sources again; that is no reason to refuse.
 		if err := keep.Put(s.Keep, keep.Container{ID: st.ID, Bundle: st.Bundle}, st.Pid, env); err != nil {
 			syslog.Error("container " + st.ID + ": its variables are not kept for exec: " + err.Error())
 		}
 	}
-	if len(env) == 0 {
-		return nil
-	}
-	defer resolver.RecordOf(ctx).Phase("deliver")()
-	return tracer.Deliver(ctx, env)
+	return nil
 }
 
 // Asked is what annotations ask for, of a container that the hook can deliver

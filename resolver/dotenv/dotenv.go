@@ -27,6 +27,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
@@ -40,16 +41,21 @@ const scheme = "dotenv"
 type Source struct {
 	directory string
 	lenient   bool
+
+	mu    sync.Mutex
+	texts map[string]func() (string, error) // by file: what was read, or is being read
 }
 
 // New makes the source of a directory; it reads nothing yet. With lenient it
 // skips what it cannot read in a file, as python-dotenv does.
-func New(directory string, lenient bool) *Source { return &Source{directory, lenient} }
+func New(directory string, lenient bool) *Source {
+	return &Source{directory: directory, lenient: lenient, texts: map[string]func() (string, error){}}
+}
 
 // Name is "dotenv".
 func (*Source) Name() string { return scheme }
 
-// Get reads the file of the secret called name. Every call reads anew.
+// Get reads the file of the secret called name, once.
 func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.Secret, error) {
 	if version != 0 {
 		return nil, fault.New(fault.Missing, "", "dotenv has no versions, so none is %d", version)
@@ -72,7 +78,7 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 	}
 	var looked []string
 	for _, file := range files {
-		entries, err := s.read(root, file)
+		entries, err := s.read(ctx, root, file)
 		if err == nil {
 			return &resolver.Secret{Source: scheme, Entries: entries}, nil
 		}
@@ -96,8 +102,8 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 
 // read gives the variables of one file. One that is not there is
 // fs.ErrNotExist.
-func (s *Source) read(root *os.Root, file string) ([]resolver.Entry, error) {
-	text, err := s.text(root, file)
+func (s *Source) read(ctx context.Context, root *os.Root, file string) ([]resolver.Entry, error) {
+	text, err := s.text(ctx, root, file)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +115,7 @@ func (s *Source) read(root *os.Root, file string) ([]resolver.Entry, error) {
 // key. What is wrong elsewhere in the file is noted: other secrets are in it, too.
 func (s *Source) key(ctx context.Context, root *os.Root, key string) ([]resolver.Entry, error) {
 	const file = ".env"
-	text, err := s.text(root, file)
+	text, err := s.text(ctx, root, file)
 	if err != nil {
 		return nil, err
 	}
@@ -133,12 +139,25 @@ func (s *Source) key(ctx context.Context, root *os.Root, key string) ([]resolver
 	return r.entries[i : i+1 : i+1], nil
 }
 
-func (s *Source) text(root *os.Root, file string) (string, error) {
-	data, err := private.ReadIn(root, file)
-	if err == nil && !utf8.Valid(data) {
-		err = fault.New(fault.Refused, "save it as UTF-8", "%s is not UTF-8 text", s.path(file))
+// text is that of a file, which is read once, whatever number of names lead to it.
+func (s *Source) text(ctx context.Context, root *os.Root, file string) (string, error) {
+	s.mu.Lock()
+	text, ok := s.texts[file]
+	if !ok {
+		text = sync.OnceValues(func() (string, error) {
+			data, err := private.ReadIn(root, file)
+			if err == nil && !utf8.Valid(data) {
+				err = fault.New(fault.Refused, "save it as UTF-8", "%s is not UTF-8 text", s.path(file))
+			}
+			if err == nil {
+				err = resolver.Spend(ctx, len(data))
+			}
+			return string(data), err
+		})
+		s.texts[file] = text
 	}
-	return string(data), err
+	s.mu.Unlock()
+	return text()
 }
 
 // in is an error of reading a file's text, with the file.

@@ -94,11 +94,19 @@ func (a answer) isNothing() bool {
 // errors or with data. A proxy's error page has not.
 func (a answer) isVaults() bool {
 	var shape struct {
-		Errors *[]string
-		Data   json.RawMessage
-		Auth   json.RawMessage
+		Errors     *[]string
+		Data, Auth there
 	}
-	return json.Unmarshal(a.body, &shape) == nil && (shape.Errors != nil || shape.Data != nil || shape.Auth != nil)
+	return json.Unmarshal(a.body, &shape) == nil && (shape.Errors != nil || bool(shape.Data) || bool(shape.Auth))
+}
+
+// there is whether a member is there, without a copy of it.
+type there bool
+
+// UnmarshalJSON is called where it is.
+func (t *there) UnmarshalJSON([]byte) error {
+	*t = true
+	return nil
 }
 
 // down reports whether the answer is one that another server of the cluster may

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -20,15 +21,13 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/private"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
-// maxAnswer caps the body of an answer. Vault itself takes requests of at most
-// 32 MiB, and a variable cannot hold more than 128 KiB.
-const maxAnswer = 8 << 20
-
-// errTooLarge is an answer over maxAnswer.
-var errTooLarge = errors.New("answer larger than 8 MiB")
+// errTooLarge is an answer over limit.Answer.
+var errTooLarge = fmt.Errorf("answer larger than %d MiB", limit.Answer>>20)
 
 // errSwitched is an answer that makes the connection one of another protocol.
 var errSwitched = errors.New("the answer is not Vault's: it wants to speak another protocol")
@@ -132,7 +131,7 @@ func newTransport(c Config, address *url.URL, d *dialer) (*http.Transport, error
 	}, nil
 }
 
-// whole reads each answer to its end, up to maxAnswer, before it is given on.
+// whole reads each answer to its end, up to limit.Answer, before it is given on.
 // A body that breaks off is thus a network error like any other, and nothing
 // above has to limit or close.
 //
@@ -165,14 +164,36 @@ func (w *whole) read(r *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close() // it is the connection, and no context ends its reads
 		return nil, errSwitched
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(spending{r.Context(), resp.Body}, limit.Answer+1))
 	_ = resp.Body.Close() // it was only read
 	if err != nil {
 		return nil, err
 	}
-	if len(body) > maxAnswer {
+	if len(body) > limit.Answer {
 		return nil, errTooLarge
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.Body = &wholeBody{bytes.NewReader(body), body}
 	return resp, nil
+}
+
+// wholeBody is a body that was read.
+type wholeBody struct {
+	*bytes.Reader
+	all []byte
+}
+
+func (*wholeBody) Close() error { return nil }
+
+// spending reads what counts for the start.
+type spending struct {
+	ctx context.Context // that of the one request whose answer is read
+	io.Reader
+}
+
+func (s spending) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	if over := resolver.Spend(s.ctx, n); over != nil {
+		err = over
+	}
+	return n, err
 }

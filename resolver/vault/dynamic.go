@@ -149,11 +149,11 @@ func (s *Source) lease(ctx context.Context, at, started string) (*resolver.Secre
 			return nil, err
 		}
 	}
-	entries, ok := entries(got.Data)
-	if !ok {
+	var keys map[string]value
+	if json.Unmarshal(got.Data, &keys) != nil || keys == nil {
 		return nil, s.strange("read "+at, a)
 	}
-	return &resolver.Secret{Source: s.Name(), Lease: got.LeaseID, Entries: entries}, nil
+	return &resolver.Secret{Source: s.Name(), Lease: got.LeaseID, Entries: entries(keys)}, nil
 }
 
 // getAs reads with a token that the client's may not be any more: another read may

@@ -102,57 +102,71 @@ func (s *Source) understand(o *opening, at, p string, version int, a answer) (*r
 
 // secret decodes the answer to a read.
 func (s *Source) secret(at string, kv int, a answer) (*resolver.Secret, error) {
-	// One shape serves both: v1 has the keys in data, v2 in data.data.
-	var outer struct{ Data json.RawMessage }
-	if json.Unmarshal(a.body, &outer) != nil {
-		return nil, s.strange("read "+at, a)
-	}
-	data, version := outer.Data, 0
+	// In v1 the keys are in data, in v2 in data.data. They are read in one go: each
+	// step of its own would make a copy of an answer that may be large.
+	var keys map[string]value
+	version := 0
 	if kv == 2 {
-		var inner struct {
-			Data     json.RawMessage
-			Metadata *metadata
+		var v2 struct {
+			Data struct {
+				Data     map[string]value
+				Metadata *metadata
+			}
 		}
-		if json.Unmarshal(data, &inner) != nil || inner.Metadata == nil {
+		if json.Unmarshal(a.body, &v2) != nil || v2.Data.Metadata == nil {
 			return nil, s.strange("read "+at, a)
 		}
-		data, version = inner.Data, inner.Metadata.Version
+		keys, version = v2.Data.Data, v2.Data.Metadata.Version
+	} else {
+		var v1 struct{ Data map[string]value }
+		if json.Unmarshal(a.body, &v1) != nil {
+			return nil, s.strange("read "+at, a)
+		}
+		keys = v1.Data
 	}
-	entries, ok := entries(data)
-	if !ok {
+	if keys == nil {
 		return nil, s.strange("read "+at, a)
 	}
-	return &resolver.Secret{Source: s.Name(), Version: version, Entries: entries}, nil
+	return &resolver.Secret{Source: s.Name(), Version: version, Entries: entries(keys)}, nil
 }
 
 // entries are the keys of an answer's data, in their order.
-func entries(data []byte) ([]resolver.Entry, bool) {
-	var keys map[string]any
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber() // 1e3 and 9007199254740993 stay what they are
-	if d.Decode(&keys) != nil || keys == nil {
-		return nil, false
-	}
+func entries(keys map[string]value) []resolver.Entry {
 	var list []resolver.Entry
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		if keys[key] == nil {
-			continue // null drops the key, as it does in every source
+		if v := keys[key]; v.Value != (resolver.Value{}) { // null drops the key, as it does in every source
+			list = append(list, resolver.Entry{Key: key, Value: v.Value})
 		}
-		value, err := text(keys[key])
-		if err != nil {
-			return nil, false
-		}
-		list = append(list, resolver.Entry{Key: key, Value: resolver.NewValue(value)})
 	}
-	return list, true
+	return list
 }
 
-// text is a value as a variable holds it: a string as it is, anything else as
-// its JSON text.
-func text(v any) (string, error) {
-	if s, ok := v.(string); ok {
-		return s, nil
+// value is one of an answer's data; the zero value is null.
+type value struct{ resolver.Value }
+
+// UnmarshalJSON reads it.
+func (v *value) UnmarshalJSON(literal []byte) error {
+	var decoded any
+	if literal[0] == '"' {
+		var s string
+		if err := json.Unmarshal(literal, &s); err != nil {
+			return err
+		}
+		v.Value = resolver.NewValue(s)
+		return nil
 	}
+	d := json.NewDecoder(bytes.NewReader(literal))
+	d.UseNumber() // 1e3 and 9007199254740993 stay what they are
+	if err := d.Decode(&decoded); err != nil || decoded == nil {
+		return err
+	}
+	t, err := text(decoded)
+	v.Value = resolver.NewValue(t)
+	return err
+}
+
+// text is a value that is no string as a variable holds it: its JSON text.
+func text(v any) (string, error) {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

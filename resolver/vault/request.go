@@ -197,8 +197,10 @@ func (q *question) once(ctx context.Context, i int, most time.Duration) (answer,
 		}
 		return answer{from: address}, err
 	}
-	body, err := io.ReadAll(resp.Body) // from memory, see whole
-	if err != nil {
+	var body []byte
+	if read, ok := resp.Body.(*wholeBody); ok { // see whole
+		body = read.all
+	} else if body, err = io.ReadAll(resp.Body); err != nil { // the API client has made a copy
 		return answer{from: address}, err
 	}
 	a := newAnswer(address, resp.Response, body)

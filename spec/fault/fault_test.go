@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // classes are the contract: the exit codes, and the words.
@@ -130,13 +131,17 @@ func TestList(t *testing.T) {
 	if diff := cmp.Diff(want, strings.Split(l.Err().Error(), "\n")); diff != "" {
 		t.Errorf("a thousand (-want +got)\n%s", diff)
 	}
+	for size := len(strings.Join(want, "\n")) + 1; size < limit.ErrorText/2; size += len("no more\n") {
+		want = append(want, "no more")
+	}
 	for range 50_000 {
 		l.Add(fault.New(fault.Missing, "", "no more"))
 	}
 	l.Add(fault.New(fault.Unreachable, "mend it", "down"))
 	l.Add(errors.New("without a class"))
 	err := l.Err()
-	if diff := cmp.Diff(append(want, "and 50002 more"), strings.Split(err.Error(), "\n")); diff != "" {
+	want = append(want, fmt.Sprintf("and %d more", 1000+50_002-len(want)))
+	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
 		t.Errorf("many (-want +got)\n%s", diff)
 	}
 	if c, _ := fault.ClassOf(err); c != fault.Unreachable || !errors.Is(err, fault.Missing) {

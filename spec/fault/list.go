@@ -5,24 +5,28 @@ package fault
 import (
 	"errors"
 	"fmt"
+
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
-// maxListed is enough for every item of the longest annotation: all that is
-// missing is told at once, and a hopeless request cannot fill a log.
-const maxListed = 1000
+const maxText = limit.ErrorText / 2
 
 // List collects all that is wrong, so that whoever mends it gets one round and
-// not one for each thing. It keeps the first ones and counts the rest.
+// not one for each thing. It keeps the first ones, as long as their text, with what
+// is added where it is told, is within [limit.ErrorText], and counts the rest: what
+// annotations say can be wrong in more ways than anybody reads.
 type List struct {
 	errs  []error
+	size  int // bytes of their text
 	more  int
 	class Class // that decides for the ones that are only counted
 }
 
 // Add takes one thing that is wrong.
 func (l *List) Add(err error) {
-	if len(l.errs) < maxListed {
+	if l.size < maxText {
 		l.errs = append(l.errs, err)
+		l.size += len(err.Error()) + len("\n")
 		return
 	}
 	l.more++
