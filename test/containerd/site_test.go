@@ -120,6 +120,7 @@ BinaryName = %q
 `, dir+"/oci-secrets-runtime")
 	}
 	s.engine = start(t, dir, settings, "OCI_SECRETS_CONFIG="+s.config)
+	rig.WantSeen(t, s.command(t), s.config)
 	s.load(t)
 	return s
 }

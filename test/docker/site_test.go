@@ -57,6 +57,7 @@ func newSite(t *testing.T, e engine, have secrets, settings map[string]any) *sit
 	settings["runtimes"] = map[string]any{shim: map[string]any{"path": s.binary}}
 	s.daemon = e.start(t, dir, settings, "OCI_SECRETS_CONFIG="+s.config)
 	s.have(t, have)
+	rig.WantSeen(t, s.command(), s.config)
 	s.must(t, "import", "--change", "ENV FROM_IMAGE=image", "--change", `CMD ["/payload","report"]`, archive(t), image)
 	return s
 }

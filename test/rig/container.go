@@ -15,6 +15,7 @@ import (
 // Create creates the container of a bundle and gives the pid of its init.
 func (r *Runtime) Create(tb testing.TB, b *Bundle) int {
 	tb.Helper()
+	r.wantSeen(tb, b)
 	MustRun(tb, r.Argv("create", "--bundle", b.Dir, b.ID)...)
 	return r.PID(tb, b.ID)
 }

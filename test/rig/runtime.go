@@ -94,6 +94,7 @@ func (r *Runtime) args(args ...string) []string {
 // Run runs the container of a bundle to its end.
 func (r *Runtime) Run(tb testing.TB, b *Bundle) Result {
 	tb.Helper()
+	r.wantSeen(tb, b)
 	return Run(tb, r.Argv("run", "--bundle", b.Dir, b.ID)...)
 }
 

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // Link gives the path of the runtime shim: a link to the program under test, in
@@ -36,15 +34,10 @@ func (r *Runtime) At(path string) *Runtime { return &Runtime{r.Name, r.State, []
 // Path is the runtime's program.
 func (r *Runtime) Path() string { return r.prefix[len(r.prefix)-1] }
 
-// StateDir gives the bundle's settings a state directory and mounts it: of what
-// a runtime with mounts of its own mounts, nothing is left for its next command.
+// StateDir adds a state directory to the bundle's settings.
 func (b *Bundle) StateDir(tb testing.TB) string {
 	tb.Helper()
-	dir := tb.TempDir()
-	if err := unix.Mount("test", dir, "tmpfs", 0, "mode=0700"); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := StateDir(tb)
 	b.AddSettings(tb, "state_dir = \""+dir+"\"\n")
 	return dir
 }
