@@ -46,9 +46,13 @@ func (p *Plan) Apply() error {
 	return nil
 }
 
-// apply makes one change, of a file that is still as the plan saw it.
-func (c *Change) apply() error {
-	now, err := c.read()
+// apply makes one change.
+func (c *Change) apply() error { return c.m.at(c.real, c.applyAt) }
+
+// applyAt makes one change, of a file that is still as the plan saw it. path is
+// that of at.
+func (c *Change) applyAt(path string) error {
+	now, err := c.read(path)
 	if err != nil {
 		return err
 	}
@@ -59,29 +63,29 @@ func (c *Change) apply() error {
 	case c.backup == restore:
 		// Where the machine stopped before the file was replaced, both are the
 		// same file, and rename(2) then leaves both names.
-		if err := os.Rename(backupOf(c.real), c.real); err != nil {
+		if err := os.Rename(backupOf(path), path); err != nil {
 			return err
 		}
-		if err := os.Remove(backupOf(c.real)); !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(backupOf(path)); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return nil
 	case c.After == nil:
-		err = os.Remove(c.real)
+		err = os.Remove(path)
 	case c.link:
-		err = c.writeLink()
+		err = c.writeLink(path)
 	default:
-		err = c.write()
+		err = c.write(path)
 	}
 	if err == nil && c.backup == discard {
-		err = os.Remove(backupOf(c.real))
+		err = os.Remove(backupOf(path))
 	}
 	return err
 }
 
 // revert takes a change back that was made.
 func (c *Change) revert() error {
-	back := Change{Path: c.Path, Before: c.After, After: c.Before, real: c.real, link: c.link}
+	back := Change{Path: c.Path, Before: c.After, After: c.Before, m: c.m, real: c.real, link: c.link}
 	if c.backup == create {
 		back.backup = restore
 	}
@@ -91,15 +95,15 @@ func (c *Change) revert() error {
 // write puts a new file in the place of the old one: the same mode and owner,
 // whole or not at all, also where the machine stops in between. Where the file
 // is to be kept, it stays as it is under the backup's name.
-func (c *Change) write() (err error) {
+func (c *Change) write(path string) (err error) {
 	mode, uid, gid := fs.FileMode(0o644), -1, -1
-	if info, err := os.Stat(c.real); err == nil {
+	if info, err := os.Lstat(path); err == nil {
 		mode = info.Mode().Perm()
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
 			uid, gid = int(st.Uid), int(st.Gid)
 		}
 	}
-	dir := filepath.Dir(c.real)
+	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".oci-secrets-*") // which no engine's *.conf or *.toml finds
 	if err != nil {
 		return err
@@ -123,26 +127,26 @@ func (c *Change) write() (err error) {
 		return err
 	}
 	if c.backup == create {
-		if err := os.Remove(backupOf(c.real)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(backupOf(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if err := os.Link(c.real, backupOf(c.real)); err != nil {
+		if err := os.Link(path, backupOf(path)); err != nil {
 			return fmt.Errorf("keep it as it was: %w", err)
 		}
 	}
-	if err := os.Rename(f.Name(), c.real); err != nil {
+	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDirectory(dir)
 }
 
-func (c *Change) writeLink() error {
-	temp := filepath.Join(filepath.Dir(c.real), ".oci-secrets-link")
+func (c *Change) writeLink(path string) error {
+	temp := filepath.Join(filepath.Dir(path), ".oci-secrets-link")
 	_ = os.Remove(temp) // of a run that was cut off
 	if err := os.Symlink(string(c.After), temp); err != nil {
 		return err
 	}
-	return os.Rename(temp, c.real)
+	return os.Rename(temp, path)
 }
 
 func syncDirectory(dir string) error {

@@ -26,12 +26,12 @@ func (m *Machine) checkBinary(path string) error {
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(full)
+	info, err := m.Lstat(full)
 	switch {
 	case err != nil:
 		return refuse("put the binary there first; containers would start without their secrets", "%s: the binary is not there", m.Root+path)
 	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
-		return refuse("chmod 0755 "+full, "%s is not a program", full)
+		return refuse("chmod 0755 "+m.Root+full, "%s is not a program", m.Root+full)
 	}
 	if err := m.onlyOwn(path); err != nil {
 		return err
@@ -55,11 +55,11 @@ func (m *Machine) checkShim(h Hook) error {
 	if err != nil {
 		return err
 	}
-	a, err := os.Stat(shim)
+	a, err := m.Lstat(shim)
 	if err != nil {
 		return refuse(hint, "%s, the runtime shim, is not there", m.Root+h.shim())
 	}
-	if b, err := os.Stat(binary); err != nil || !os.SameFile(a, b) {
+	if b, err := m.Lstat(binary); err != nil || !os.SameFile(a, b) {
 		return refuse(hint, "%s is another program than %s", m.Root+h.shim(), m.Root+h.Path)
 	}
 	return m.onlyOwn(h.shim())
@@ -68,7 +68,6 @@ func (m *Machine) checkShim(h Hook) error {
 // onlyOwn checks all that leads to a program: the directories above it, and
 // above whatever a link on the way leads to.
 func (m *Machine) onlyOwn(path string) error {
-	top := filepath.Clean("/" + m.Root)
 	for range 40 { // links, which is what the kernel follows
 		dir, err := m.real(filepath.Dir(path))
 		if err != nil {
@@ -76,19 +75,23 @@ func (m *Machine) onlyOwn(path string) error {
 		}
 		here := filepath.Join(dir, filepath.Base(path))
 		for at := here; ; at = filepath.Dir(at) {
-			if err := onlyOwn(at); err != nil {
+			info, err := m.Lstat(at)
+			if err != nil {
+				return refuse("", "%s: %w", m.Root+at, err)
+			}
+			if err := onlyOwn(m.Root+at, info); err != nil {
 				return err
 			}
-			if at == top || at == "/" {
+			if at == "/" {
 				break
 			}
 		}
-		target, err := os.Readlink(here)
+		target, err := m.Readlink(here)
 		if err != nil {
 			return nil //nolint:nilerr // it is no link
 		}
 		if path = target; !filepath.IsAbs(target) {
-			path = filepath.Join(strings.TrimPrefix(dir, m.Root), target)
+			path = filepath.Join(dir, target)
 		}
 	}
 	return refuse("", "%s: too many symbolic links", path)
@@ -97,11 +100,7 @@ func (m *Machine) onlyOwn(path string) error {
 // onlyOwn refuses a file or directory that others than root and whoever installs
 // can write or replace. In a directory with the sticky bit
 // nobody replaces what is another's.
-func onlyOwn(path string) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return refuse("", "%s: %w", path, err)
-	}
+func onlyOwn(path string, info fs.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return refuse("", "%s: its owner is not known", path)

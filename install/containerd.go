@@ -76,9 +76,12 @@ func (m *Machine) checkImports(path string, text []byte) error {
 		if err != nil {
 			return err
 		}
-		files, _ := filepath.Glob(filepath.Join(dir, filepath.Base(pattern)))
-		for _, f := range files {
-			text, err := readFile(f)
+		for _, name := range m.list(dir) {
+			if ok, _ := filepath.Match(filepath.Base(pattern), name); !ok {
+				continue
+			}
+			f := m.Root + filepath.Join(dir, name)
+			text, err := m.read(filepath.Join(dir, name))
 			if err != nil {
 				return err
 			}

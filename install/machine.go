@@ -3,14 +3,10 @@
 package install
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
-
-	securejoin "github.com/cyphar/filepath-securejoin"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
@@ -34,6 +30,8 @@ type Machine struct {
 	// Run asks an engine and gives its standard output; nil where none may be
 	// asked. A program that is not there gives exec.ErrNotFound.
 	Run func(argv ...string) (string, error)
+
+	top *os.File // the tree, which stays open once it is used
 }
 
 // Rootless says that the engine is a user's own.
@@ -45,51 +43,6 @@ func (m *Machine) etc(path string) string {
 		return filepath.Join(m.Config, path)
 	}
 	return filepath.Join("/etc", path)
-}
-
-// real is where path leads, with every link on the way followed as from within
-// the tree.
-func (m *Machine) real(path string) (string, error) {
-	root := m.Root
-	if root == "" {
-		root = "/"
-	}
-	full, err := securejoin.SecureJoin(root, path)
-	if err != nil {
-		return "", refuse("", "%s: %w", path, err)
-	}
-	dir, err := securejoin.SecureJoin(root, filepath.Dir(path))
-	if err != nil {
-		return "", refuse("", "%s: %w", path, err)
-	}
-	here := filepath.Join(dir, filepath.Base(path))
-	if _, err := os.Lstat(here); err != nil {
-		return here, nil //nolint:nilerr // there is no link
-	}
-	if _, err := os.Lstat(full); errors.Is(err, fs.ErrNotExist) {
-		return "", refuse("put a file there, or take the link away", "%s is a symbolic link to %s, which does not exist", path, full)
-	}
-	return full, nil
-}
-
-// read gives the text of a file, nil where there is none.
-func (m *Machine) read(path string) ([]byte, error) {
-	full, err := m.real(path)
-	if err != nil {
-		return nil, err
-	}
-	return readFile(full)
-}
-
-func readFile(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if b == nil && err == nil {
-		b = []byte{} // an empty file is one
-	}
-	return b, err
 }
 
 var versionText = regexp.MustCompile(`(\d+)\.(\d+)`)

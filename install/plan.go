@@ -4,12 +4,14 @@ package install
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/rogpeppe/go-internal/diff"
 )
@@ -54,7 +56,8 @@ type Change struct {
 	Path          string
 	Before, After []byte // nil for no file
 
-	real   string // where the file is
+	m      *Machine
+	real   string // where the file is, in the tree
 	link   bool
 	backup backup
 }
@@ -76,9 +79,11 @@ type Plan struct {
 	Changes []Change // those that change something, in the order of Apply
 	Notes   []string
 
-	m      *Machine
-	remove bool
-	reload *reload
+	m       *Machine
+	remove  bool
+	reload  *reload
+	missing []string // the directories that must be made, the outermost first
+	emptied []string // those that install made and that are then empty, the innermost first
 }
 
 // Engines are the names of the engines that can be told.
@@ -139,7 +144,8 @@ func (m *Machine) Install(name string, o Options) (*Plan, error) {
 		p.add(c)
 	}
 	p.Notes = e.notes
-	return p, nil
+	p.missing, err = p.absent()
+	return p, err
 }
 
 // Uninstall plans to take back what Install did, in the other order.
@@ -157,9 +163,9 @@ func (m *Machine) Uninstall(name string, o Options) (*Plan, error) {
 		if c.Before == nil {
 			continue
 		}
-		original, err := readFile(backupOf(c.real))
+		original, err := m.read(backupOf(c.real))
 		if err != nil {
-			return nil, refuse("", "%w", err)
+			return nil, refuse("", "%s: %w", backupOf(c.Path), err)
 		}
 		if c.After, err = f.without(c.Before, original); err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Root+f.path, err)
@@ -173,12 +179,13 @@ func (m *Machine) Uninstall(name string, o Options) (*Plan, error) {
 		}
 		p.add(c)
 	}
-	return p, nil
+	p.emptied, _, err = p.empty()
+	return p, err
 }
 
 // change is that of a file, with the text that is there.
 func (m *Machine) change(f file) (Change, error) {
-	c := Change{Path: m.Root + f.path, link: f.link}
+	c := Change{Path: m.Root + f.path, m: m, link: f.link}
 	var err error
 	if f.link {
 		var dir string
@@ -189,26 +196,28 @@ func (m *Machine) change(f file) (Change, error) {
 	} else if c.real, err = m.real(f.path); err != nil {
 		return c, err
 	}
-	c.Before, err = c.read()
-	if err != nil {
-		err = refuse("", "%w", err)
+	err = m.at(c.real, func(path string) error {
+		c.Before, err = c.read(path)
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // the directory
+		return c, refuse("", "%s: %w", c.Path, err)
 	}
-	return c, err
+	return c, nil
 }
 
-// read gives the text as it is now.
-func (c *Change) read() ([]byte, error) {
+// read returns the text as it is now at path, which is that of at.
+func (c *Change) read(path string) ([]byte, error) {
 	if !c.link {
-		return readFile(c.real)
+		return readFile(path)
 	}
-	info, err := os.Lstat(c.real)
-	if err != nil {
-		return nil, nil //nolint:nilerr // there is none
+	target, err := os.Readlink(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case errors.Is(err, syscall.EINVAL):
+		return nil, errors.New("it is there, and is no link")
 	}
-	if info.Mode()&fs.ModeSymlink == 0 {
-		return nil, fmt.Errorf("%s is there, and is no link", c.real)
-	}
-	target, err := os.Readlink(c.real)
 	return []byte(target), err
 }
 
@@ -234,8 +243,13 @@ func (c *Change) String() string {
 	return "changed " + c.Path
 }
 
-// Print writes the changes as a unified diff.
+// Print writes the changes as a unified diff, and the directories that come and go.
 func (p *Plan) Print(w io.Writer) error {
+	for _, dir := range p.missing {
+		if _, err := fmt.Fprintln(w, "make the directory "+p.m.Root+dir); err != nil {
+			return err
+		}
+	}
 	for _, c := range p.Changes {
 		before, after := c.Path, c.Path
 		if c.Before == nil {
@@ -248,6 +262,11 @@ func (p *Plan) Print(w io.Writer) error {
 			c.Before, c.After = line(c.Before), line(c.After)
 		}
 		if _, err := w.Write(diff.Diff(before, c.Before, after, c.After)); err != nil {
+			return err
+		}
+	}
+	for _, dir := range p.emptied {
+		if _, err := fmt.Fprintln(w, "remove the directory "+p.m.Root+dir); err != nil {
 			return err
 		}
 	}

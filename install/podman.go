@@ -138,11 +138,12 @@ func (m *Machine) containersConf(dropIn string) (before, after []conf, err error
 		if err != nil {
 			return nil, nil, err
 		}
-		more, _ := filepath.Glob(full + "/*.conf")
-		more = append(more, filepath.Join(full, filepath.Base(dropIn))) // as if it were there
+		more := append(m.list(full), filepath.Base(dropIn)) // as if it were there
 		slices.Sort(more)
-		for _, path := range slices.Compact(more) {
-			paths = append(paths, filepath.Join(dir, "containers.conf.d", filepath.Base(path)))
+		for _, name := range slices.Compact(more) {
+			if filepath.Ext(name) == ".conf" {
+				paths = append(paths, filepath.Join(dir, "containers.conf.d", name))
+			}
 		}
 	}
 	at := slices.Index(paths, dropIn)
