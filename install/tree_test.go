@@ -124,7 +124,7 @@ func TestSwapped(t *testing.T) {
 			}
 		}
 	}()
-	for range 30 {
+	for range 10 {
 		everything(m)
 	}
 	close(stop)

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/oci-secrets/oci-secrets/resolver/private"
 )
 
 // counters are the samples of node-exporter's textfile collector, by name and
@@ -59,8 +61,15 @@ func (d *Delivery) counters(outcome string, took time.Duration) counters {
 	return c
 }
 
-// add adds to the counters in the file at path.
-func add(path string, more counters) error {
+// add adds to the counters in the file.
+func add(file string, more counters) (err error) {
+	p, err := private.LocateNoFollow(file)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	defer func() { err = p.Explain(err) }()
+	path := p.Path()
 	unlock, err := lock(beside(path, ".lock"))
 	if err != nil {
 		return err
@@ -130,7 +139,7 @@ func flock(f *os.File) error {
 // readCounters reads the file at path; none where it is not there. What is not
 // ours to write anew is an error.
 func readCounters(path string) (counters, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|openFlags, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|openFlags, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return counters{}, nil
 	}

@@ -3,6 +3,7 @@
 package delivery
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -211,4 +212,36 @@ func BenchmarkEnd(b *testing.B) {
 			d.End(nil)
 		}
 	})
+}
+
+// TestDirectoryOfOthers has a directory on the way to the files that is another
+// user's link; and a second name of a file for the log.
+func TestDirectoryOfOthers(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("gives files away: run it as root")
+	}
+	theirs, target := t.TempDir(), t.TempDir()
+	other := filepath.Join(target, "other")
+	if err := errors.Join(os.WriteFile(other, []byte("x"), 0o600), os.Chown(theirs, 12345, 12345),
+		os.Symlink(target, filepath.Join(theirs, "logs")), os.Link(other, filepath.Join(theirs, "log"))); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{
+		"log":     appendLine(filepath.Join(theirs, "logs", "log"), "x\n"),
+		"metrics": add(filepath.Join(theirs, "logs", "m.prom"), counters{"oci_secrets_leases_total": 1}),
+		"a name":  appendLine(filepath.Join(theirs, "log"), "x\n"),
+	} {
+		if err == nil {
+			t.Errorf("%s: written", name)
+		}
+	}
+	if left, err := os.ReadDir(target); len(left) != 1 || err != nil {
+		t.Errorf("where the link leads there is %v, %v", left, err)
+	}
+	if b, err := os.ReadFile(other); string(b) != "x" || err != nil {
+		t.Errorf("the other file has %q, %v", b, err)
+	}
+	if err := add(filepath.Join(theirs, "m.prom"), counters{"oci_secrets_leases_total": 1}); err != nil {
+		t.Errorf("in their directory: %v", err)
+	}
 }

@@ -4,11 +4,8 @@ package shim
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"syscall"
 
@@ -20,6 +17,7 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/resolver/memory"
+	"github.com/oci-secrets/oci-secrets/resolver/private"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
@@ -99,8 +97,7 @@ func cover(path string, b []byte, place string) error {
 	if err != nil {
 		return err
 	}
-	// Nobody has made it where nothing is kept.
-	if err := os.Mkdir(place, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := private.MakeAll(place); err != nil { // nobody has where nothing is kept
 		return err
 	}
 	runtime.LockOSThread() // and never unlock: it is to become the runtime
@@ -114,7 +111,12 @@ func cover(path string, b []byte, place string) error {
 	if err := memory.Mount(place); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(place, "config.json"), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	root, err := memory.Open(place)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }() // only opened
+	f, err := root.OpenFile("config.json", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -126,10 +128,15 @@ func cover(path string, b []byte, place string) error {
 	if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
 		return err
 	}
-	if err := unix.Mount(f.Name(), path, "", unix.MS_BIND, ""); err != nil {
+	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), path, "", unix.MS_BIND, ""); err != nil {
 		return err
 	}
-	return unix.Unmount(place, unix.MNT_DETACH)
+	at, err := private.Locate(place)
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	return unix.Unmount(at.Path(), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 }
 
 // id is the container's id.

@@ -75,11 +75,11 @@ func (k *key) open(b []byte) (r record, err error) {
 // open opens the directory, which must be ours alone.
 func (s *Store) open(create bool) (*os.Root, error) {
 	if create {
-		if err := os.MkdirAll(s.Directory, 0o700); err != nil {
+		if err := private.MakeAll(s.Directory); err != nil {
 			return nil, err
 		}
 	}
-	dir, err := os.OpenRoot(s.Directory)
+	dir, err := private.Open(s.Directory)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,7 +32,7 @@ import (
 // Open opens the directory, which must be there; a directory that is not gives
 // fs.ErrNotExist. The caller closes it.
 func Open(dir string) (*os.Root, error) {
-	root, err := os.OpenRoot(dir)
+	root, err := private.Open(dir)
 	if err != nil {
 		return nil, fault.New(fault.Delivery, "", "open the state directory: %w", err)
 	}
@@ -47,12 +46,20 @@ func Open(dir string) (*os.Root, error) {
 // Make is [Open] that makes the directory, and for root the mount, where it is
 // not there. The directory above must be.
 func Make(dir string) (*os.Root, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	p, err := private.Locate(dir)
+	if err == nil {
+		defer p.Close()
+		if err = os.Mkdir(p.Path(), 0o700); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+		err = p.Explain(err)
+	}
+	if err != nil {
 		return nil, fault.New(fault.Delivery, "", "make the state directory: %w", err)
 	}
 	if private.HostUID() == 0 {
-		if err := mount(dir); err != nil {
-			return nil, fault.New(fault.Delivery, "", "mount a file system in memory at %s: %w", dir, err)
+		if err := mount(p); err != nil {
+			return nil, fault.New(fault.Delivery, "", "mount a file system in memory at %s: %w", dir, p.Explain(err))
 		}
 	}
 	return Open(dir)
@@ -62,15 +69,20 @@ func Make(dir string) (*os.Root, error) {
 // starts must not wait for it for ever.
 const patience = 5 * time.Second
 
-// mount sees to it that dir is a mount point of a file system in memory. Of
+// mount sees to it that p is a mount point of a file system in memory. Of
 // several processes that find none, one mounts it and the others wait.
-func mount(dir string) error {
-	if is, err := isMount(dir); is || err != nil {
+func mount(p *private.Place) error {
+	if is, err := isMount(p); is || err != nil {
 		return err
 	}
+	dir, err := open(p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }() // only opened
 	// The directory above may be anybody's to open, and so to lock, and the keeper
 	// of the leases holds a lock on dir.
-	below, err := os.OpenRoot(dir)
+	below, err := os.OpenRoot(handle(dir))
 	if err != nil {
 		return err
 	}
@@ -85,7 +97,7 @@ func mount(dir string) error {
 		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
 			break
 		}
-		if is, err := isMount(dir); is || err != nil {
+		if is, err := isMount(p); is || err != nil {
 			return err
 		}
 		if time.Since(begun) > patience {
@@ -97,11 +109,20 @@ func mount(dir string) error {
 	}
 	// Whoever locks another one sees the mount.
 	defer func() { _ = below.Remove("mount.lock") }() // another may have
-	if is, err := isMount(dir); is || err != nil {
+	if is, err := isMount(p); is || err != nil {
 		return err
 	}
-	return Mount(dir)
+	return mountAt(dir)
 }
+
+// open opens the directory at p. It follows no link: where others can write the
+// directory above, root would mount wherever they like.
+func open(p *private.Place) (*os.File, error) {
+	return os.OpenFile(p.Path(), unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+}
+
+// handle is an opened directory for calls that take a path.
+func handle(dir *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", dir.Fd()) }
 
 // Release takes the directory away, and what was mounted for it, unless something
 // is kept there. A start that needs it makes it again.
@@ -127,33 +148,52 @@ func Release(dir string) error {
 	if err = errors.Join(err, root.Close()); err != nil {
 		return err
 	}
+	p, err := private.Locate(dir)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
 	if private.HostUID() == 0 {
-		if err := unix.Unmount(dir, unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) { // it is none
+		if err := unix.Unmount(p.Path(), unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) { // it is none
 			return err
 		}
 	}
-	return os.Remove(dir)
+	return p.Explain(unix.Rmdir(p.Path()))
 }
 
 // Mount mounts a new file system in memory at dir, in the mount namespace of
 // the thread. It is not swapped out.
 func Mount(dir string) error {
+	p, err := private.Locate(dir)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	d, err := open(p)
+	if err != nil {
+		return p.Explain(err)
+	}
+	defer func() { _ = d.Close() }() // only opened
+	return mountAt(d)
+}
+
+func mountAt(dir *os.File) error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	err := unix.Mount("oci-secrets", dir, "tmpfs", flags, "mode=0700,noswap")
+	err := unix.Mount("oci-secrets", handle(dir), "tmpfs", flags, "mode=0700,noswap")
 	if errors.Is(err, unix.EINVAL) {
-		err = unix.Mount("oci-secrets", dir, "ramfs", flags, "mode=0700")
+		err = unix.Mount("oci-secrets", handle(dir), "ramfs", flags, "mode=0700")
 	}
 	return err
 }
 
-// isMount reports whether dir is on another file system than the directory
-// above it.
-func isMount(dir string) (bool, error) {
+// isMount reports whether p is on another file system than the directory above
+// it.
+func isMount(p *private.Place) (bool, error) {
 	var d, a unix.Stat_t
-	if err := unix.Stat(dir, &d); err != nil {
+	if err := unix.Lstat(p.Path(), &d); err != nil {
 		return false, err
 	}
-	if err := unix.Stat(filepath.Dir(dir), &a); err != nil {
+	if err := unix.Stat(p.Dir(), &a); err != nil {
 		return false, err
 	}
 	return d.Dev != a.Dev, nil

@@ -192,3 +192,49 @@ func TestMakeAtOnce(t *testing.T) {
 		t.Error("it was mounted more than once")
 	}
 }
+
+// TestMakeWhereOthersWrite has another user's link in the place of the directory,
+// and on the way to it, which root would mount over.
+func TestMakeWhereOthersWrite(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("gives files away: run it as root")
+	}
+	for name, change := range map[string]func(dir, target string) (string, error){
+		"the directory, with the sticky bit above": func(dir, target string) (string, error) {
+			link := filepath.Join(dir, "state")
+			return link, errors.Join(os.Chmod(dir, 0o777|fs.ModeSticky), os.Symlink(target, link), os.Lchown(link, 12345, 12345))
+		},
+		"the directory": func(dir, target string) (string, error) {
+			link := filepath.Join(dir, "state")
+			return link, errors.Join(os.Chown(dir, 12345, 12345), os.Symlink(target, link))
+		},
+		"on the way": func(dir, target string) (string, error) {
+			link := filepath.Join(dir, "way")
+			return filepath.Join(link, "state"), errors.Join(os.Chown(dir, 12345, 12345), os.Symlink(target, link))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target := t.TempDir()
+			t.Cleanup(func() { _ = unix.Unmount(target, unix.MNT_DETACH) })
+			state, err := change(t.TempDir(), target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = unix.Unmount(state, unix.MNT_DETACH) })
+			if root, err := Make(state); err == nil {
+				_ = root.Close()
+				t.Error("made through a link of another user's")
+			}
+			if err := Mount(state); err == nil {
+				t.Error("mounted through a link of another user's")
+			}
+			var there, above unix.Stat_t
+			if err := errors.Join(unix.Stat(target, &there), unix.Stat(filepath.Dir(target), &above)); err != nil || there.Dev != above.Dev {
+				t.Errorf("something is mounted where the link leads: %v", err)
+			}
+			if left, err := os.ReadDir(target); len(left) > 0 || err != nil {
+				t.Errorf("where the link leads there is %v, %v", left, err)
+			}
+		})
+	}
+}

@@ -10,21 +10,24 @@
 // file, never on its name, so nothing can be swapped between check and read. The
 // directory that it was opened in must be nobody else's to write either.
 //
+// On the way to a file a symbolic link counts only where nobody else could have
+// put it; see [Locate]. In a directory of root's with the sticky bit nobody
+// replaces what is another's, so a single file there counts that is root's or the
+// user's own, and has no second name.
+//
 // What it does not protect against: root; the members of the file's group,
 // who may read a file of mode 0640; access lists and capabilities, which no
-// mode shows beyond its mask; a directory above the one that was checked, or
-// one that a symbolic link leads through, that others can write; and within a
-// user namespace, users of the host that it has no number for: they look like
-// the host's root, whose files must count there.
+// mode shows beyond its mask; a directory above the one that was checked that
+// others can write, and so take away; and within a user namespace, users of the
+// host that it has no number for: they look like the host's root, whose files
+// must count there.
 package private
 
 import (
-	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -42,44 +45,57 @@ const openFlags = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
 // write, as with [OpenRoot]. A file that is not there gives an error that is
 // fs.ErrNotExist; every other one is fault.Refused.
 func Read(name string) ([]byte, error) {
-	data, _, err := readAt(name, secret)
+	data, _, err := readAt(name, secret, fs.ModeSticky)
 	return data, err
 }
 
 // ReadTrusted is [Read] for files that hold no secret but must be nobody
 // else's to write, such as certificates: all may read them.
 func ReadTrusted(name string) ([]byte, error) {
-	data, _, err := readAt(name, trusted)
+	data, _, err := readAt(name, trusted, fs.ModeSticky)
 	return data, err
 }
 
 // ReadEither is [ReadTrusted] for a file whose content tells whether it holds a
-// secret. If it does, exposed is what [Read] refuses it for, or nil.
+// secret, and in whose directory nobody else may add one: the sticky bit does not
+// help. If it does, exposed is what [Read] refuses it for, or nil.
 func ReadEither(name string) (data []byte, exposed, err error) {
-	data, info, err := readAt(name, trusted)
+	data, info, err := readAt(name, trusted, 0)
 	if err != nil {
 		return nil, nil, err
 	}
 	return data, secret.check(name, info), nil
 }
 
-// readAt reads the file called name, whose directory it checks as well.
-func readAt(name string, want rule) ([]byte, fs.FileInfo, error) {
-	f, err := os.OpenFile(name, openFlags, 0)
+// readAt reads the file called name, whose directory it checks as well; one that
+// others can write counts where it is root's or ours, with the bit in except.
+func readAt(name string, want rule, except fs.FileMode) ([]byte, fs.FileInfo, error) {
+	name, err := filepath.Abs(name)
+	if err != nil {
+		return nil, nil, explain(name, err)
+	}
+	p, err := Locate(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer p.Close()
+	f, err := os.OpenFile(p.Path(), openFlags|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, nil, explain(name, err)
 	}
 	defer func() { _ = f.Close() }() // only read from
-	// Not opened: who may use a directory need not be able to list it.
-	dir := filepath.Dir(name)
-	info, err := os.Stat(dir)
-	if err != nil {
-		return nil, nil, explain(dir, err)
+	if !isOwn(p.named, except) {
+		if err := directory.check(filepath.Dir(name), p.named); err != nil {
+			return nil, nil, err
+		}
 	}
-	if err := directory.check(dir, info); err != nil {
-		return nil, nil, err
+	data, info, err := read(f, name, want)
+	if err == nil && !isOwn(p.named, 0) && info.Sys().(*syscall.Stat_t).Nlink > 1 {
+		// Whoever can write a directory can give a file of root's that is
+		// elsewhere a name there.
+		return nil, nil, fault.New(fault.Refused, "copy it there", "%s is a hard link, in a directory where others can write", name)
 	}
-	return read(f, name, want)
+	return data, info, err
 }
 
 // ReadIn is [Read] for a file below root; name is a slash-separated path. It
@@ -120,16 +136,9 @@ func ReadIn(root *os.Root, name string) ([]byte, error) {
 // sticky bit does not help, because it lets others add what is not there yet.
 // All may read it. Errors are those of [Read].
 func OpenRoot(dir string) (*os.Root, error) {
-	// The slash makes the kernel refuse anything but a directory, before it
-	// would wait for the writer of a named pipe.
-	root, err := os.OpenRoot(strings.TrimSuffix(dir, "/") + "/")
+	root, err := Open(dir)
 	if err != nil {
-		if errors.Is(err, syscall.ENOTDIR) {
-			if _, err := os.Stat(dir); err == nil {
-				return nil, fault.New(fault.Refused, "", "%s is not a directory", dir)
-			}
-		}
-		return nil, explain(dir, err)
+		return nil, err
 	}
 	info, err := root.Stat(".")
 	if err != nil {

@@ -157,6 +157,9 @@ func TestDirectoryModes(t *testing.T) {
 			}
 			check(t, opens(dir), text, "chmod 0755 "+dir)
 			name := write(t, filepath.Join(dir, "f"), "", 0o600)
+			if mode&fs.ModeSticky != 0 {
+				text = "" // nobody replaces this file, while one that is not there yet can be added
+			}
 			_, err := Read(name)
 			check(t, err, text, "chmod 0755 "+dir)
 			_, err = ReadTrusted(name)
