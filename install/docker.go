@@ -25,11 +25,29 @@ const dockerDefault = "default-runtime"
 // docker has one file, which people edit, and no drop-ins. It is changed in two
 // places at most, and stays as it is in all others.
 func (m *Machine) docker(o Options) (*engine, error) {
-	e := &engine{reload: m.dockerReload(o.Default), files: []file{{
-		path:    m.etc("docker/daemon.json"),
-		with:    func(text []byte) ([]byte, error) { return withRuntime(text, o) },
-		without: withoutRuntime,
-	}}}
+	e := &engine{reload: m.dockerReload(o.Default)}
+	e.files = []file{{path: m.etc("docker/daemon.json"), with: func(text []byte) ([]byte, error) {
+		out, err := withRuntime(text, o)
+		if err != nil || !o.Default {
+			return out, err
+		}
+		var was dockerConfig
+		if !blank(text) {
+			err = json.Unmarshal(text, &was)
+		}
+		if err != nil {
+			return nil, err
+		}
+		var programs []string
+		if r, ok := was.Runtimes[was.Default]; ok {
+			programs = append(programs, r.Path)
+		}
+		note, err := m.takeOver(was.Default, programs...)
+		if note != "" {
+			e.notes = append(e.notes, note)
+		}
+		return out, err
+	}, without: withoutRuntime}}
 	e.ask = func() error {
 		major, _, here := m.version([]string{"docker", "version", "--format", "{{.Server.Version}}"}, []string{"dockerd", "--version"})
 		if !here && !m.Rootless() { // whose daemon is often on another path
@@ -41,6 +59,12 @@ func (m *Machine) docker(o Options) (*engine, error) {
 		return nil
 	}
 	return e, nil
+}
+
+// dockerConfig is what a daemon.json says of runtimes.
+type dockerConfig struct {
+	Default  string                           `json:"default-runtime"`
+	Runtimes map[string]struct{ Path string } `json:"runtimes"`
 }
 
 // withRuntime names the shim in a daemon.json.
@@ -60,6 +84,13 @@ func withRuntime(text []byte, o Options) ([]byte, error) {
 		}
 		if _, _, err := doc.Member(dockerDefault); err != nil {
 			return nil, err // uninstall could not tell whether it is ours
+		}
+		if r, err := runtimeOf(doc); err != nil {
+			return nil, err
+		} else if r != nil {
+			if err := notOurs(*r); err != nil {
+				return nil, err
+			}
 		}
 		return apply(text, edits...)
 	}
@@ -87,7 +118,7 @@ func withoutRuntime(text, original []byte) ([]byte, error) {
 			return nil, fmt.Errorf("the backup: %w", err)
 		}
 	}
-	if _, ours, err := doc.Member(dockerRuntime...); err != nil || !ours {
+	if r, err := runtimeOf(doc); err != nil || r == nil || notOurs(*r) != nil {
 		return text, err
 	}
 	edits := []edit{unset(dockerRuntime...)}
@@ -118,6 +149,18 @@ func withoutRuntime(text, original []byte) ([]byte, error) {
 		return original, nil
 	}
 	return out, err
+}
+
+// runtimeOf returns the program of the runtime that has our name; nil where there
+// is none.
+func runtimeOf(doc *spec.Doc) (*string, error) {
+	text, ok, err := doc.Member(dockerRuntime...)
+	if err != nil || !ok {
+		return nil, err
+	}
+	var r struct{ Path string }
+	err = json.Unmarshal([]byte(text), &r)
+	return &r.Path, err
 }
 
 // edit is a change of a JSON document.

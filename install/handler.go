@@ -121,7 +121,7 @@ func (c *containerdConfig) handler(cri map[string]any) map[string]any {
 		options = map[string]any{}
 	}
 	if program, _ := options["BinaryName"].(string); program != "" {
-		c.notes = append(c.notes, fmt.Sprintf("containers run with %s here; name it in the settings: [runtime] path = %q", program, program))
+		c.notes = append(c.notes, runsWith(program))
 	}
 	options["BinaryName"] = c.shim
 	h["options"], h["runtime_type"] = options, runcType

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/oci-secrets/oci-secrets/install"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 // script is one file of testdata/plan: a machine before and after.
@@ -26,7 +27,7 @@ import (
 //
 // then the files before/..., after/... (as install leaves them), edited/... (what
 // the operator makes of them then) and left/... (as uninstall leaves those),
-// notes, and error where install refuses.
+// notes, and error and hint where install refuses.
 type script struct {
 	engine   string
 	options  install.Options
@@ -35,6 +36,7 @@ type script struct {
 	trees    map[string]map[string]string
 	notes    string
 	err      string
+	hint     string
 }
 
 func readScript(t *testing.T, path string) (*script, *txtar.Archive) {
@@ -75,6 +77,8 @@ func readScript(t *testing.T, path string) (*script, *txtar.Archive) {
 			s.notes = string(f.Data)
 		case f.Name == "error":
 			s.err = string(f.Data)
+		case f.Name == "hint":
+			s.hint = string(f.Data)
 		default:
 			t.Fatalf("%s: file %q", path, f.Name)
 		}
@@ -222,6 +226,9 @@ func TestPlan(t *testing.T) {
 			if s.err != "" {
 				if err == nil || strings.ReplaceAll(err.Error(), m.Root, "")+"\n" != s.err {
 					t.Errorf("error %v, want %s", err, s.err)
+				}
+				if hint := strings.Join(fault.Hints(err), "\n"); s.hint != "" && strings.ReplaceAll(hint, m.Root, "")+"\n" != s.hint {
+					t.Errorf("hint %q, want %s", hint, s.hint)
 				}
 				return
 			}

@@ -3,6 +3,7 @@
 package install
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -62,7 +63,8 @@ func (m *Machine) podman(o Options) (*engine, error) {
 	}
 	var before, after []conf
 	var appends bool // it can add to a list of files read before
-	e := &engine{ask: func() error {
+	e := &engine{}
+	e.ask = func() error {
 		major, minor, here := m.version([]string{"podman", "--version"})
 		if !here {
 			return notHere("podman")
@@ -74,32 +76,68 @@ func (m *Machine) podman(o Options) (*engine, error) {
 			err = refuse("use it, or uninstall there first", "the system's containers.conf has the hook for every user already, and twice it would not work")
 		}
 		return err
-	}, files: []file{
+	}
+	e.files = []file{
 		{path: dropIn, with: func(text []byte) ([]byte, error) {
 			if err := checkLater(after, hooks, o.Default); err != nil {
 				return nil, err
 			}
-			list := "[" + quoteTOML(hooks) + ", {append=true}]"
-			if !appends { // a list replaces those that are read before it
-				list = listTOML(append(hooksDirs(before), hooks))
+			if err := foreign(append(after, before...)); err != nil {
+				return nil, err
 			}
-			return withEngine(text, list, o)
+			if o.Default {
+				name, programs := defaultRuntime(before)
+				note, err := m.takeOver(name, programs...)
+				if err != nil {
+					return nil, err
+				}
+				if note != "" {
+					e.notes = append(e.notes, note)
+				}
+			}
+			with := func(list []string, name string) string {
+				if !appends { // a list replaces those that are read before it
+					return listTOML(append(list, name))
+				}
+				return "[" + quoteTOML(name) + ", {append=true}]"
+			}
+			lists := "hooks_dir = " + with(hooksDirs(before), hooks) + "\n"
+			for _, s := range supports {
+				if list := listed(before, s.key, s.known); slices.Contains(list, m.realRuntime()) {
+					lists += s.key + " = " + with(list, runtimeName) + "\n"
+				}
+			}
+			return withEngine(text, lists, o)
 		}, without: withoutBlock},
 		{
 			path: filepath.Join(hooks, "oci-secrets.json"), with: func([]byte) ([]byte, error) { return hook, nil },
 			without: func([]byte, []byte) ([]byte, error) { return nil, nil },
 		},
-	}}
+	}
 	return e, nil
 }
 
+// supports are podman's lists of the runtimes that can do a thing, by their names,
+// and those of which it knows without a file (containers.conf(5)). The shim can do
+// what the real runtime can.
+//
+// It is not in runtime_supports_json: podman would have errors logged to a file
+// then, and nobody would hear crun's hooks.
+var supports = []struct {
+	key   string
+	known []string
+}{
+	{"runtime_supports_kvm", []string{"kata", "kata-runtime", "kata-qemu", "kata-fc", "krun"}},
+	{"runtime_supports_nocgroup", []string{"crun", "krun"}},
+}
+
 // withEngine puts podman's settings into the drop-in.
-func withEngine(text []byte, hooksDirs string, o Options) ([]byte, error) {
+func withEngine(text []byte, lists string, o Options) ([]byte, error) {
 	conf, err := decode(text)
 	if err != nil {
 		return nil, err
 	}
-	body := "[engine]\nhooks_dir = " + hooksDirs + "\n"
+	body := "[engine]\n" + lists
 	if o.Default || table(conf, "engine")["runtime"] == runtimeName {
 		body += "runtime = " + quoteTOML(runtimeName) + "\n"
 	}
@@ -171,22 +209,27 @@ func (m *Machine) containersConf(dropIn string) (before, after []conf, err error
 
 // hooksDirs are the hooks directories that podman reads without ours.
 func hooksDirs(files []conf) []string {
-	dirs := []string{"/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d"}
+	return listed(files, "hooks_dir", []string{"/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d"})
+}
+
+// listed is what a list has without ours; known is what it has without a file.
+func listed(files []conf, key string, known []string) []string {
+	all := slices.Clone(known)
 	for _, f := range files {
-		list, ok := f.keys["hooks_dir"].([]any)
+		list, ok := f.keys[key].([]any)
 		if !ok {
 			continue
 		}
 		if !appended(list) {
-			dirs = nil
+			all = nil
 		}
 		for _, v := range list {
-			if dir, ok := v.(string); ok && !slices.Contains(dirs, dir) {
-				dirs = append(dirs, dir)
+			if s, ok := v.(string); ok && !slices.Contains(all, s) {
+				all = append(all, s)
 			}
 		}
 	}
-	return dirs
+	return all
 }
 
 // appended says that a list is added to what was read before it.
@@ -211,6 +254,50 @@ func checkLater(files []conf, hooks string, setDefault bool) error {
 		}
 	}
 	return nil
+}
+
+// foreign refuses where a file defines a runtime of our name that is not ours.
+func foreign(files []conf) error {
+	for _, f := range files {
+		if programs := f.programs(runtimeName); programs != nil {
+			if err := notOurs(programs[0]); err != nil {
+				return fmt.Errorf("%s: %w", f.path, err)
+			}
+		}
+	}
+	return nil
+}
+
+// programs are those of a runtime, the first of which that is there podman runs;
+// nil where the file does not define it.
+func (c conf) programs(name string) []string {
+	list, ok := table(c.keys, "runtimes")[name].([]any)
+	if !ok {
+		return nil
+	}
+	programs := []string{}
+	for _, v := range list {
+		if p, ok := v.(string); ok {
+			programs = append(programs, p)
+		}
+	}
+	return append(programs, "")[:max(len(programs), 1)]
+}
+
+// defaultRuntime is what podman runs without ours: a name, and where the files say
+// so its programs.
+func defaultRuntime(files []conf) (name string, programs []string) {
+	for _, f := range files {
+		if s, ok := f.keys["runtime"].(string); ok {
+			name = s
+		}
+	}
+	for _, f := range files {
+		if p := f.programs(name); p != nil {
+			programs = p
+		}
+	}
+	return name, programs
 }
 
 // podmanUsers are the containers that have asked for secrets, or were made for
