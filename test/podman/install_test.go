@@ -187,3 +187,29 @@ func verified(t *testing.T, r rig.Result, rows map[string][]string) {
 		t.Errorf("table (-want +got)\n%s\n%s", diff, r.Stdout)
 	}
 }
+
+// TestNoCgroups runs containers without control groups, which crun can do and the
+// shim in its place must not stop.
+func TestNoCgroups(t *testing.T) {
+	for _, m := range []mode{rootCrun, user1Crun} {
+		t.Run(m.String(), func(t *testing.T) {
+			h := newHost(t, m)
+			h.file(t, h.etc+"/oci-secrets/config.toml", "[runtime]\npath = \"/usr/bin/crun\"\n[dict]\n", "0644")
+			var flags []string
+			if m.rootless {
+				flags = []string{"--rootless"}
+			}
+			if r := h.oci(t, append([]string{"install", "podman", "--set-default"}, flags...)...); r.Code != 0 {
+				t.Fatalf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+			}
+			r := rig.Run(t, h.command("podman", "run", "--rm", "--cgroups", "disabled", from("db"), image)...)
+			if r.Code != 0 {
+				t.Fatalf("exit code %d\n%s", r.Code, r.Stderr)
+			}
+			rig.WantVar(t, rig.ParseReport(t, r.Stdout).Env, "DB_USER", "app")
+			if r := h.oci(t, append([]string{"uninstall", "podman"}, flags...)...); r.Code != 0 {
+				t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
+			}
+		})
+	}
+}
