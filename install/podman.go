@@ -70,7 +70,10 @@ func (m *Machine) podman(o Options) (*engine, error) {
 			return notHere("podman")
 		}
 		appends = major > 4 || major == 4 && minor >= 8
-		var err error
+		err := m.Quadlets()
+		if err != nil {
+			return err
+		}
 		before, after, err = m.containersConf(dropIn)
 		if err == nil && m.Rootless() && slices.Contains(hooksDirs(before), systemHooks) {
 			err = refuse("use it, or uninstall there first", "the system's containers.conf has the hook for every user already, and twice it would not work")
