@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -34,6 +35,11 @@ func verifyCommand() *cli.Command {
 			settings, err := newStart(c).Settings(c.Context)
 			if err != nil {
 				return err
+			}
+			for _, warning := range settings.Warnings {
+				if _, err := fmt.Fprintln(c.App.Writer, "note: "+warning); err != nil {
+					return err
+				}
 			}
 			return verify.Run(c.Context, c.App.Writer, name, settings.StateDir, config.ForHook(c.String("config")))
 		},

@@ -6,18 +6,21 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 // program is where the binary is in the image.
 const program = "/oci-secrets"
 
-// writeImage writes an image of nothing but this binary, which is static, in the
+// writeImage writes an image of nothing but this binary, which must be static, in the
 // form that `podman load`, `docker load` and `ctr images import` all read
 // (docker-archive: manifest.json, a configuration and a layer). Nothing is
 // pulled from anywhere.
@@ -49,6 +52,22 @@ func writeImage(w io.Writer, name string) error {
 		_, err = w.Write(image)
 	}
 	return err
+}
+
+// checkStatic refuses a binary that starts in no image of its own, because it needs
+// an interpreter from the host's.
+func checkStatic(path string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return fault.New(failed, "", "this binary cannot be read: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read from
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fault.New(failed, "build it with CGO_ENABLED=0, as `make build` does", "this binary is not static, so it cannot be the program of verify's containers")
+		}
+	}
+	return nil
 }
 
 func sum(b []byte) string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/oci-secrets/oci-secrets/install"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -20,13 +21,21 @@ func openPodman(ctx context.Context, image string) (*engine, error) {
 	if err != nil {
 		return nil, fault.New(failed, "is it installed, and does `podman info` work?", "podman: %w", err)
 	}
-	install := "oci-secrets install podman"
+	fix := "oci-secrets install podman"
 	if os.Geteuid() != 0 {
-		install += " --rootless"
+		fix += " --rootless"
 	}
 	byDefault := strings.TrimSpace(out) == runtimeName
+	m := &install.Machine{}
+	if os.Geteuid() != 0 {
+		if m.Config, err = os.UserConfigDir(); err != nil {
+			return nil, fault.New(failed, "", "your configuration cannot be found: %w", err)
+		}
+	}
 	e := &engine{
-		ways:   []way{podmanWay("podman", byDefault, install, image)},
+		problem: m.Quadlets(),
+
+		ways:   []way{podmanWay("podman", byDefault, fix, image)},
 		load:   [][]string{{"podman", "load", "--quiet"}},
 		unload: [][]string{{"podman", "rmi", "--force", image}},
 	}
@@ -34,18 +43,18 @@ func openPodman(ctx context.Context, image string) (*engine, error) {
 		return e, nil
 	}
 	if _, err := output(ctx, []string{"podman", "--runtime", runtimeName, "info"}); err == nil {
-		e.ways = append(e.ways, podmanWay("podman --runtime "+runtimeName, true, install, image))
+		e.ways = append(e.ways, podmanWay("podman --runtime "+runtimeName, true, fix, image))
 	} else {
-		e.notes = append(e.notes, "podman does not know the runtime "+runtimeName+", which exec needs: "+install)
+		e.notes = append(e.notes, "podman does not know the runtime "+runtimeName+", which exec needs: "+fix)
 	}
 	return e, nil
 }
 
-func podmanWay(name string, shim bool, install, image string) way {
+func podmanWay(name string, shim bool, fix, image string) way {
 	podman := strings.Fields(name)
 	command := func(args ...string) []string { return append(podman[:len(podman):len(podman)], args...) }
 	return way{
-		name: name, shim: shim, fix: install + "; and $CONTAINERS_CONF, where it is set, hides what that writes",
+		name: name, shim: shim, fix: fix + "; and $CONTAINERS_CONF, where it is set, hides what that writes",
 		run: func(name, secret string, args ...string) ([]string, error) {
 			return append(command("run", "--rm", "--name", name, "--pull", "never", "--network", "none",
 				"--annotation", "secrets.oci/from="+secret, image), args...), nil

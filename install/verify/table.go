@@ -29,6 +29,9 @@ func Run(ctx context.Context, w io.Writer, name, stateDir, config string) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, e.close(ctx)) }()
+	if err := checkStatic("/proc/self/exe"); err != nil {
+		return err
+	}
 	s, err := newSecret(stateDir)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ func Run(ctx context.Context, w io.Writer, name, stateDir, config string) (err e
 	if err := e.write(w, results); err != nil {
 		return err
 	}
-	return e.broken(results)
+	return errors.Join(e.broken(results), e.problem)
 }
 
 func open(ctx context.Context, name, image, config string) (*engine, error) {

@@ -61,6 +61,8 @@ type engine struct {
 	loaded bool
 	notes  []string
 	clean  func() error // nil for nothing
+
+	problem error // what no container of ours shows
 }
 
 // check is a row of the table.

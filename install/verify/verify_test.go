@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -147,5 +149,24 @@ func TestImage(t *testing.T) {
 	}
 	if got := config.RootFS.IDs[0]; got != "sha256:"+sum(files[manifest[0].Layers[0]]) || manifest[0].RepoTags[0] != "localhost/x:y" {
 		t.Errorf("manifest %+v, layer %s", manifest, got)
+	}
+}
+
+// TestStatic has a program of this machine, and one that needs nothing of it.
+func TestStatic(t *testing.T) {
+	if err := checkStatic("/bin/sh"); err == nil || !strings.Contains(err.Error(), "is not static") {
+		t.Errorf("/bin/sh: error %v", err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/main.go", []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/main", dir+"/main.go")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := checkStatic(dir + "/main"); err != nil {
+		t.Error(err)
 	}
 }
