@@ -14,9 +14,11 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/fast"
 	"github.com/oci-secrets/oci-secrets/hook/nri"
 	"github.com/oci-secrets/oci-secrets/hook/report"
+	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 	"github.com/oci-secrets/oci-secrets/hook/start"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 //go:embed VERSION
@@ -63,10 +65,10 @@ func newApp(stdout io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true,
 		Suggest:                   true,
 		ExitErrHandler:            func(*cli.Context, error) {},
-		OnUsageError:              usageError,
+		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return misused("%w", err) },
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return report.Usage("unknown command %q", c.Args().First())
+				return misused("unknown command %q", c.Args().First())
 			}
 			if o, ok := nri.Launched(os.Args); ok {
 				return runNRI(c, o)
@@ -91,6 +93,16 @@ func newApp(stdout io.Writer) *cli.App {
 			completionCommand(),
 		},
 	}
+}
+
+// misused is a usage error of the command line as a whole. One that is a runtime's
+// comes from an engine that knows this program by another name than the shim's.
+func misused(format string, args ...any) error {
+	if !argv.IsCommand(argv.Parse(os.Args[1:]).Command) {
+		return report.Usage(format, args...)
+	}
+	return fault.New(fault.Usage, "as a runtime this program is called oci-secrets-runtime, or oci-secrets-runtime-NAME for the runtime NAME: have the engine run a link by such a name",
+		format, args...)
 }
 
 func usageError(_ *cli.Context, err error, _ bool) error { return report.Usage("%w", err) }

@@ -95,6 +95,15 @@ func (s slot) appending(literals ...string) change {
 	return change{jsontext.Span{Start: s.insert, End: s.resume}, text.String()}
 }
 
+// prepending is the change that adds a literal before all others of the array.
+func (d *Doc) prepending(s slot, literal string) change {
+	if len(s.elements) == 0 {
+		return s.appending(literal)
+	}
+	first := s.elements[0].Start
+	return change{jsontext.Span{Start: first, End: first}, literal + "," + string(d.blankBefore(first))}
+}
+
 // blankBefore is the white space that ends at i.
 func (d *Doc) blankBefore(i int) []byte {
 	start := i

@@ -45,7 +45,9 @@ func IsHook(program string, args []string) bool {
 // WithHook gives the document with the hook, program run with args, under the
 // stages. A hook of ours that is there already, whoever listed it, stays as and
 // where it is, but for the [KeepFlag] where args have it; createRuntime is as
-// good as prestart. All other hooks stay, and run before ours.
+// good as prestart. All other hooks stay, and run before ours; but at poststop
+// after it, because runtimes stop at a hook that fails, and what is kept and leased
+// for the container must go.
 func (d *Doc) WithHook(program string, args []string, under ...string) ([]byte, error) {
 	ours, stages, err := d.hooks()
 	if err != nil {
@@ -88,7 +90,11 @@ func (d *Doc) WithHook(program string, args []string, under ...string) ([]byte, 
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, place.appending(hook))
+		if stage == Poststop {
+			changes = append(changes, d.prepending(place, hook))
+		} else {
+			changes = append(changes, place.appending(hook))
+		}
 	}
 	return d.apply(changes), nil
 }

@@ -24,6 +24,7 @@ func TestWithHook(t *testing.T) {
 		"empty":              {`{"hooks": { }}`, `{"hooks": ` + both + `}`},
 		"another stage":      {`{"hooks": {"poststart": [1]}}`, `{"hooks": {"poststart": [1],"prestart":[` + hookKept + `],"poststop":[` + hookKept + `]}}`},
 		"others first":       {`{"hooks": {"prestart": [` + othersOne + ` ]}}`, `{"hooks": {"prestart": [` + othersOne + `,` + hookKept + ` ],"poststop":[` + hookKept + `]}}`},
+		"first at poststop":  {`{"hooks": {"prestart": [], "poststop": [` + "\n\t" + othersOne + `,7 ]}}`, `{"hooks": {"prestart": [` + hookKept + `], "poststop": [` + "\n\t" + hookKept + `,` + "\n\t" + othersOne + `,7 ]}}`},
 		"empty stages":       {`{"hooks": {"prestart": [], "poststop": null}}`, `{"hooks": {"prestart": [` + hookKept + `], "poststop": [` + hookKept + `]}}`},
 		"there already":      {`{"hooks": ` + both + `}`, `{"hooks": ` + both + `}`},
 		"as createRuntime":   {`{"hooks": {"createRuntime": [` + hookKept + `]}}`, `{"hooks": {"createRuntime": [` + hookKept + `],"poststop":[` + hookKept + `]}}`},

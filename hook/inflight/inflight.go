@@ -29,9 +29,12 @@ import (
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
+// bySpec is the way out for every container that the runtime shim can start.
+const bySpec = "the runtime shim with delivery = { runc = \"spec\" } in the settings (the runtime's name) needs no tracing"
+
 // otherwise is the hint that goes with every place where in-flight delivery
 // cannot work.
-const otherwise = "where a hook cannot trace the container, podman can use `oci-secrets precreate` instead"
+const otherwise = bySpec + "; podman can use `oci-secrets precreate` instead"
 
 // Tracer is a started tracer that has not been told yet what to deliver. It
 // touches nothing until then. It must be closed.

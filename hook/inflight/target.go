@@ -27,6 +27,18 @@ func (t *Target) Close() { _ = t.pidfd.Close() } // nothing was written
 
 const stageHint = "in the createContainer and startContainer stages a hook runs inside the container and cannot trace it; list it under createRuntime or prestart"
 
+// sharedHint is for what shares the hook's mounts: a container that has none of
+// its own, most likely.
+const sharedHint = "a container without a mount namespace of its own cannot be told from the host's processes; " + bySpec +
+	"; otherwise list the hook under createRuntime or prestart"
+
+// orphanHint is for an init that the runtime is not the parent of. crun makes it
+// the child of a child, which ends, for a user namespace or a pid namespace that it
+// joins (src/libcrun/linux.c, libcrun_run_linux_container). Whoever adopts it is
+// above all hooks, so nothing tells it from the inits of other containers.
+const orphanHint = "`crun create` leaves the init of a container with a user namespace, or with a pid namespace that it joins, to pid 1: " +
+	"have a subreaper above it, as engines do, or use `crun run`; " + bySpec
+
 // Find proves that pid is what a runtime's state says it is: the init of a
 // container that this process is a hook of. It touches nothing.
 //
@@ -54,11 +66,11 @@ func Find(pid int) (*Target, error) {
 	case errors.Is(err, unix.ESRCH) && os.Getppid() == 1:
 		return nil, fault.New(fault.Delivery, stageHint, "there is no process %d where this hook runs", pid)
 	case errors.Is(err, unix.ESRCH):
-		return nil, notTheContainers(pid, "it does not exist")
+		return nil, notTheContainers(pid, stageHint, "it does not exist")
 	case errors.Is(err, unix.EINVAL):
-		return nil, notTheContainers(pid, "it is a thread")
-	default: // before Linux 5.3, or behind a seccomp filter that does not know the call
-		return nil, fault.New(fault.Delivery, otherwise, "hold process %d by a pidfd: %w", pid, err)
+		return nil, notTheContainers(pid, stageHint, "it is a thread")
+	default: // or behind a seccomp filter that does not know the call
+		return nil, fault.New(fault.Delivery, "Linux 5.3 or later is needed, and a filter that allows pidfd_open; "+otherwise, "hold process %d by a pidfd: %w", pid, err)
 	}
 	t := &Target{pid, os.NewFile(uintptr(fd), "pidfd")}
 	if err := t.check(); err != nil {
@@ -71,10 +83,10 @@ func Find(pid int) (*Target, error) {
 func (t *Target) check() error {
 	parent, err := parentOf(t.pid)
 	if err != nil {
-		return notTheContainers(t.pid, "it does not exist")
+		return notTheContainers(t.pid, stageHint, "it does not exist")
 	}
 	if !isAncestor(parent) {
-		return notTheContainers(t.pid, "it is not a child of the runtime that runs this hook")
+		return notTheContainers(t.pid, stageHint, "it is not a child of the runtime that runs this hook")
 	}
 	if vm := machineName(t.pid, parent); vm != "" {
 		return fault.New(fault.Delivery, otherwise, "the container runs in %s, whose program is not a process of this kernel", vm)
@@ -88,16 +100,16 @@ func (t *Target) check() error {
 		return fault.New(fault.Delivery, otherwise, "read the mount namespace of process %d: %w", t.pid, err)
 	}
 	if ours == theirs {
-		return notTheContainers(t.pid, "it shares this hook's mount namespace")
+		return notTheContainers(t.pid, sharedHint, "it shares this hook's mount namespace")
 	}
 	if adopted(parent, ours) {
-		return notTheContainers(t.pid, "the runtime that runs this hook is not its parent")
+		return notTheContainers(t.pid, orphanHint, "the runtime that runs this hook is not its parent")
 	}
 	return nil
 }
 
-func notTheContainers(pid int, why string) error {
-	return fault.New(fault.Document, stageHint, "process %d is not the container's: %s", pid, why)
+func notTheContainers(pid int, hint, why string) error {
+	return fault.New(fault.Document, hint, "process %d is not the container's: %s", pid, why)
 }
 
 // isAncestor reports whether pid is the parent of this process, or the

@@ -8,10 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
@@ -268,6 +272,38 @@ func TestFindElsewhere(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestFindElsewhere$", "-test.v")
 	cmd.Env = append(os.Environ(), hook+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestFindWithoutPidfd has a kernel, or a filter, that does not know pidfd_open.
+func TestFindWithoutPidfd(t *testing.T) {
+	const hook = "TEST_FIND_PIDFD"
+	if os.Getenv(hook) != "" {
+		runtime.LockOSThread() // which has the filter, and is given up
+		filter := []unix.SockFilter{
+			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_PIDFD_OPEN},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		}
+		prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Find(os.Getpid())
+		if hints := strings.Join(fault.Hints(err), ""); !errors.Is(err, fault.Delivery) ||
+			!strings.Contains(hints, "Linux 5.3 or later") || !strings.Contains(hints, `delivery = { runc = "spec" }`) {
+			t.Errorf("got %v (%s)", err, hints)
+		}
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestFindWithoutPidfd$", "-test.v")
+	cmd.Env = append(os.Environ(), hook+"=1")
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS") {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -53,7 +53,7 @@ func (s *shim) create(ctx context.Context) error {
 		})
 	}
 	amended, err := withHook(doc, settings, spec.Prestart, spec.Poststop)
-	if err == nil && s.isCrun() && s.hookStderr() {
+	if err == nil && s.isCrun() && s.showHooks() {
 		if doc, err = spec.ParseDoc(amended); err == nil {
 			amended, err = doc.WithAnnotation(spec.HookStderr, spec.Stderr)
 		}
@@ -73,20 +73,32 @@ func (s *shim) create(ctx context.Context) error {
 // isCrun reports whether the real runtime is crun, which goes its own ways.
 func (s *shim) isCrun() bool { return strings.HasPrefix(filepath.Base(s.real), "crun") }
 
-// hookStderr reports whether crun is to be asked, by an annotation, to show what
+// showHooks reports whether crun is to be asked, by an annotation, to show what
 // its hooks say. Otherwise nobody learns why there is no container. Engines that
 // read the runtime's errors from a file take that for all there is. What cannot
 // be opened by its name, as a socket or what another user opened before su, crun
 // would refuse the container for.
-func (s *shim) hookStderr() bool {
+//
+// A file that is opened by its name is written to from another place than ours, so
+// what crun says itself would overwrite what the hook has said. Appending, both
+// write at the end.
+func (s *shim) showHooks() bool {
 	if log, _ := argv.Last(s.Global, "log"); log != "" {
 		return false
 	}
 	f, err := os.OpenFile(spec.Stderr, os.O_WRONLY|os.O_APPEND|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-	if err == nil {
-		_ = f.Close() // nothing was written
+	if err != nil {
+		return false
 	}
-	return err == nil
+	defer func() { _ = f.Close() }() // nothing was written
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		flags, err := unix.FcntlInt(os.Stderr.Fd(), unix.F_GETFL, 0)
+		if err == nil {
+			_, err = unix.FcntlInt(os.Stderr.Fd(), unix.F_SETFL, flags|unix.O_APPEND)
+		}
+		return err == nil
+	}
+	return true
 }
 
 // read gives what a config.json asks for. One that cannot be read is left to

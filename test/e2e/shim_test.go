@@ -57,7 +57,7 @@ func TestShim(t *testing.T) {
 		}
 		ours := specs.Hook{Path: rig.Binary(t), Args: []string{"oci-secrets", "hook", "--keep", state, "--config", b.Config}}
 		want := specs.Hooks{
-			Prestart: append(b.Spec.Hooks.Prestart, ours), Poststop: append(b.Spec.Hooks.Poststop, ours), //nolint:staticcheck // deprecated and everywhere
+			Prestart: append(b.Spec.Hooks.Prestart, ours), Poststop: append([]specs.Hook{ours}, b.Spec.Hooks.Poststop...), //nolint:staticcheck // deprecated and everywhere
 		}
 		if diff := cmp.Diff(&want, spec.Hooks); diff != "" {
 			t.Errorf("hooks (-want +got):\n%s", diff)

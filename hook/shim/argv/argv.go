@@ -72,6 +72,9 @@ var commands = []string{
 	"portforward", "ps", "read-control", "restore", "resume", "run", "spec", "start", "state", "update", "usage", "wait",
 }
 
+// IsCommand reports whether name is a command of a runtime's.
+func IsCommand(name string) bool { return slices.Contains(commands, name) }
+
 // served are the commands that are not always passed on.
 var served = []string{"create", "run", "exec"}
 
