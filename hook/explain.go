@@ -112,7 +112,7 @@ func explain(c *cli.Context) error {
 		return errors.Join(err, enc.Encode(e))
 	}
 	if asked.None() {
-		_, err = fmt.Fprintln(out, "nothing is asked for; only annotations ask, and labels (--label) do not")
+		_, err = fmt.Fprintln(out, "nothing is asked for\nnote: annotations ask, and labels (--label) do not")
 		return err
 	}
 	return errors.Join(err, e.table(out))

@@ -12,9 +12,9 @@ import (
 	"github.com/oci-secrets/oci-secrets/hook/shim/argv"
 )
 
-// TestHookStderr has a standard error that crun can open by its name, and one
+// TestShowHooks has a standard error that crun can open by its name, and one
 // that it cannot.
-func TestHookStderr(t *testing.T) {
+func TestShowHooks(t *testing.T) {
 	old, err := unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestHookStderr(t *testing.T) {
 	}{{pipe[1], "run c", true}, {pipe[1], "--log /l run c", false}, {sockets[0], "run c", false}} {
 		s := &shim{Line: argv.Parse(strings.Fields(c.line))}
 		err := unix.Dup3(c.fd, 2, 0)
-		got := s.hookStderr()
+		got := s.showHooks()
 		if err = errors.Join(err, unix.Dup3(old, 2, 0)); err != nil {
 			t.Fatal(err)
 		}
