@@ -29,6 +29,8 @@ func TestParseItem(t *testing.T) {
 		{"vault:a/b@2147483647#k-1=_K#K", Request{Scheme: "vault", Name: "a/b", Version: 2147483647, Keys: []Key{{"k-1", "_K"}, {"K", "K"}}}},
 		{"db#A=A", Request{Name: "db", Keys: []Key{{"A", "A"}}}},
 		{"db#A#A=B", Request{Name: "db", Keys: []Key{{"A", "A"}, {"A", "B"}}}},
+		{"user~40corp/~20@2", Request{Name: "user@corp/ ", Version: 2}},
+		{strings.Repeat("~40", 64), Request{Name: strings.Repeat("@", 64)}},
 		{strings.Repeat("x", 64) + "/y", Request{Name: strings.Repeat("x", 64) + "/y"}},
 	}
 	for _, test := range tests {
@@ -67,6 +69,7 @@ func TestParseItemRefuses(t *testing.T) {
 		"a/../b":                  `a part ".."`,
 		"dotenv:..":               `a part ".."`,
 		strings.Repeat("x", 65):   "longer than 64",
+		strings.Repeat("~40", 65): "longer than 64",
 		"db@":                     "the version",
 		"db@0":                    "the version",
 		"db@01":                   "the version",
