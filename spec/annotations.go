@@ -107,11 +107,11 @@ func Parse(annotations map[string]string) (Asked, error) {
 // containers of the pod and tells none of them its name.
 func (p *problems) generated(t target, text, value string, nameless error) {
 	if nameless != nil {
-		p.Add(fault.New(fault.Annotation, "take /"+t.container+" off the key, and the whole pod gets it",
+		p.Add(fault.New(fault.Annotation, "take /"+clip(t.container)+" off the key, and the whole pod gets it",
 			"annotation %s: it is for the container %s, and this container has no name in a pod", clip(text), clip(t.container)))
 	}
 	if t.list == keyFrom && utf8.RuneCountInString(value) == maxGenerated {
-		p.Add(fault.New(fault.Annotation, "write the whole list under another key, "+keyFrom+" or "+keyContainer+t.container,
+		p.Add(fault.New(fault.Annotation, "write the whole list under another key, "+keyFrom+" or "+keyContainer+clip(t.container),
 			"annotation %s: the list has %d characters, and podman 4 cuts a longer one there", clip(text), maxGenerated))
 	}
 }

@@ -129,7 +129,8 @@ func TestParseManyProblems(t *testing.T) {
 	if told < 50 || len(err.Error()) > limit.ErrorText || lines[told] != fmt.Sprintf("and %d more", 1001-told) {
 		t.Fatalf("%d bytes in %d lines, the last is %q", len(err.Error()), len(lines), lines[told])
 	}
-	_, err = Parse(map[string]string{keyFrom: strings.Repeat("é", 1000), "secrets.oci/" + strings.Repeat("x\n", 1000): ""})
+	_, err = Parse(map[string]string{keyFrom: strings.Repeat("é", 1000), "secrets.oci/" + strings.Repeat("x\n", 1000): "", keyFrom + "/" + long(1000): long(63)})
+	checkFault(t, err)
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		if len(line) > 1000 {
 			t.Errorf("a line of %d bytes", len(line))
