@@ -84,14 +84,15 @@ func vaultConfig(s *config.Settings) vault.Config {
 		addresses = append([]string{v.Address}, addresses...)
 	}
 	return vault.Config{
-		Addresses: addresses, Mount: v.Mount, Prefix: v.Prefix, CACert: v.CACert, Namespace: v.Namespace,
+		Addresses: addresses, InsecureLoopback: v.InsecureLoopback, SocketOwner: v.SocketOwner, TLSServerName: v.TLSServerName, Proxy: v.Proxy,
+		Mount: v.Mount, Prefix: v.Prefix, CACert: v.CACert, Namespace: v.Namespace,
 		Dynamic: v.Dynamic, StateDir: s.StateDir,
 		Outage: vault.Outage{
 			LastKnownGood: v.Outage.Mode == config.LastKnownGood, MaxAge: v.Outage.MaxAge.Duration, Directory: v.Outage.Directory,
 		},
 		Auth: vault.Auth{
 			Method: a.Method, Mount: a.Mount, Role: a.Role,
-			Token: a.Token.Value, TokenFile: a.TokenFile,
+			Token: a.Token.Value, TokenFile: a.TokenFile, TokenFileOwner: a.TokenFileOwner,
 			RoleID: a.RoleID, RoleIDFile: a.RoleIDFile, SecretIDFile: a.SecretIDFile, WrappedSecretIDFile: a.WrappedSecretIDFile,
 			JWTFile: a.JWTFile, AsWorkload: a.AsWorkload, WorkloadToken: a.WorkloadToken, Kubelet: a.Kubelet,
 			ClientCert: a.ClientCert, ClientKey: a.ClientKey,

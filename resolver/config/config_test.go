@@ -55,6 +55,7 @@ delivery = { runsc = "spec" }
 
 [vault]
 address = "https://vault.example:8200"
+addresses = ["unix:///run/vault/proxy.sock"]
 mount = "kv"
 prefix = "containers/prod"
 ca_cert = "/ca.pem"
@@ -62,12 +63,16 @@ namespace = "team"
 environment = true
 dynamic = ["database/creds"]
 insecure_loopback = true
+socket_owner = "vault"
+tls_server_name = "vault.internal"
+proxy = "http://proxy.example:3128"
 [vault.auth]
 method = "token"
 mount = "roles"
 role = "web"
 token = "` + canary + `"
 token_file = "/token"
+token_file_owner = "agent"
 role_id = "role"
 role_id_file = "/role-id"
 secret_id_file = "/secret-id"
@@ -113,7 +118,8 @@ func TestEveryKey(t *testing.T) {
 		"vault.auth.as_workload": s.Vault.Auth.AsWorkload, "vault.auth.workload_token": s.Vault.Auth.WorkloadToken, "vault.auth.kubelet": s.Vault.Auth.Kubelet,
 		"vault.auth.client_cert": s.Vault.Auth.ClientCert, "vault.auth.client_key": s.Vault.Auth.ClientKey,
 		"vault.addresses": s.Vault.Addresses, "vault.environment": s.Vault.Environment, "vault.dynamic": s.Vault.Dynamic,
-		"vault.insecure_loopback": s.Vault.InsecureLoopback,
+		"vault.insecure_loopback": s.Vault.InsecureLoopback, "vault.socket_owner": s.Vault.SocketOwner,
+		"vault.tls_server_name": s.Vault.TLSServerName, "vault.proxy": s.Vault.Proxy, "vault.auth.token_file_owner": s.Vault.Auth.TokenFileOwner,
 		"vault.leases.at_max_ttl": s.Vault.Leases.AtMaxTTL, "vault.outage.mode": s.Vault.Outage.Mode,
 		"vault.outage.max_age": s.Vault.Outage.MaxAge.Duration, "vault.outage.directory": s.Vault.Outage.Directory,
 		"log.file": s.Log.File, "log.metrics": s.Log.Metrics,
@@ -131,8 +137,9 @@ func TestEveryKey(t *testing.T) {
 		"vault.auth.role": "web", "vault.auth.jwt_file": "/jwt",
 		"vault.auth.as_workload": true, "vault.auth.workload_token": "/in/the/container", "vault.auth.kubelet": "/kubelet",
 		"vault.auth.client_cert": "/cert.pem", "vault.auth.client_key": "/key.pem",
-		"vault.addresses": []string(nil), "vault.environment": true, "vault.dynamic": []string{"database/creds"},
-		"vault.insecure_loopback": true,
+		"vault.addresses": []string{"unix:///run/vault/proxy.sock"}, "vault.environment": true, "vault.dynamic": []string{"database/creds"},
+		"vault.insecure_loopback": true, "vault.socket_owner": "vault",
+		"vault.tls_server_name": "vault.internal", "vault.proxy": "http://proxy.example:3128", "vault.auth.token_file_owner": "agent",
 		"vault.leases.at_max_ttl": "stop", "vault.outage.mode": "refuse",
 		"vault.outage.max_age": 2 * time.Hour, "vault.outage.directory": "/answers",
 		"log.file": "/log", "log.metrics": "/metrics.prom",
@@ -275,6 +282,17 @@ func TestLoadRefuses(t *testing.T) {
 				"vault.auth.kubelet is there, and vault.auth.as_workload is not true",
 			},
 			[]string{"take workload_token away, or set as_workload = true", "take kubelet away, or set as_workload = true"},
+		},
+		"the way to an address that is not there": {
+			"[vault]\naddress = \"http://127.0.0.1:8200\"\nsocket_owner = \"vault\"\ntls_server_name = \"a\"\nproxy = \"http://b\"",
+			[]string{
+				"vault.socket_owner is there, and no address is unix://",
+				"vault.tls_server_name is there, and no address is https://",
+				"vault.proxy is there, and no address is https://",
+			},
+			[]string{
+				"take socket_owner away, or correct the address", "take tls_server_name away, or correct the address", "take proxy away, or correct the address",
+			},
 		},
 		"a pattern among the allowed names": {
 			"allow_names = [\"PATH\", \"LD_*\"]\n[dict]", []string{`allow_names has "LD_*", which is not a variable name`}, []string{"list each variable by its whole name"},

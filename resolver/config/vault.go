@@ -14,14 +14,17 @@ import (
 // Vault says where Vault is, who we are to it, and what we may do there.
 type Vault struct {
 	Address          string   `toml:"address"`
-	Addresses        []string `toml:"addresses"` // more of the same cluster
+	Addresses        []string `toml:"addresses"`         // more of the same cluster
+	InsecureLoopback bool     `toml:"insecure_loopback"` // http:// is meant: whoever has the port gets the login
+	SocketOwner      string   `toml:"socket_owner"`      // who, besides root, may listen at a unix:// address
+	TLSServerName    string   `toml:"tls_server_name"`   // instead of the address's, in the certificate
+	Proxy            string   `toml:"proxy"`             // for https://
 	Mount            string   `toml:"mount"`
 	Prefix           string   `toml:"prefix"` // may have placeholders
 	CACert           string   `toml:"ca_cert"`
 	Namespace        string   `toml:"namespace"`
-	Environment      bool     `toml:"environment"`       // VAULT_* variables count in hooks, too
-	Dynamic          []string `toml:"dynamic"`           // paths below which answers may be leased
-	InsecureLoopback bool     `toml:"insecure_loopback"` // http:// is meant: whoever has the port gets the login
+	Environment      bool     `toml:"environment"` // VAULT_* variables count in hooks, too
+	Dynamic          []string `toml:"dynamic"`     // paths below which answers may be leased
 	Auth             Auth     `toml:"auth"`
 	Leases           Leases   `toml:"leases"`
 	Outage           Outage   `toml:"outage"`
@@ -34,6 +37,7 @@ type Auth struct {
 	Role                string `toml:"role"`
 	Token               token  `toml:"token"`
 	TokenFile           string `toml:"token_file"`
+	TokenFileOwner      string `toml:"token_file_owner"` // who, besides root, it may belong to
 	RoleID              string `toml:"role_id"`
 	RoleIDFile          string `toml:"role_id_file"`
 	SecretIDFile        string `toml:"secret_id_file"`
@@ -85,9 +89,12 @@ const (
 	kubelet       = "/var/lib/kubelet"
 )
 
-// isHTTP reports whether an address has no TLS.
-func isHTTP(address string) bool {
-	return strings.HasPrefix(strings.ToLower(address), "http://")
+// hasScheme reports whether an address is of one of the schemes.
+func (v *Vault) hasScheme(schemes ...string) bool {
+	return slices.ContainsFunc(append([]string{v.Address}, v.Addresses...), func(address string) bool {
+		scheme, _, _ := strings.Cut(strings.ToLower(address), "://")
+		return slices.Contains(schemes, scheme)
+	})
 }
 
 // complete fills in what is not set.
@@ -113,9 +120,16 @@ func (v *Vault) complete(absolute func(*string)) {
 
 // check gives what contradicts each other. What a login needs, the source checks.
 func (v *Vault) check(s *Settings) (errs []error) {
-	if !v.InsecureLoopback && slices.ContainsFunc(append([]string{v.Address}, v.Addresses...), isHTTP) {
+	if !v.InsecureLoopback && v.hasScheme("http") {
 		s.warn("vault: an http:// address is whoever's has the port, which any user of this machine can take while the server is down; " +
 			"use https:// or unix://, or write insecure_loopback = true under [vault], without which the next release refuses it")
+	}
+	for _, k := range []struct{ name, value, scheme string }{
+		{"socket_owner", v.SocketOwner, "unix"}, {"tls_server_name", v.TLSServerName, "https"}, {"proxy", v.Proxy, "https"},
+	} {
+		if k.value != "" && !v.hasScheme(k.scheme) && !v.Environment {
+			errs = append(errs, s.errorf("take "+k.name+" away, or correct the address", "vault.%s is there, and no address is %s://", k.name, k.scheme))
+		}
 	}
 	if m := v.Leases.AtMaxTTL; m != Warn && m != Stop {
 		errs = append(errs, s.errorf("", "vault.leases.at_max_ttl is %q, and must be %s or %s", m, Warn, Stop))

@@ -88,11 +88,17 @@ func locate(path string, follow bool) (*Place, error) {
 	}
 }
 
-// isOwn reports whether a file is root's or ours, and nobody else can write it;
-// or, with a bit in except, has that bit.
-func isOwn(info fs.FileInfo, except fs.FileMode) bool {
+// CheckDirectory refuses a place whose directory others than root, this user and the
+// users with these uids can write.
+func (p *Place) CheckDirectory(also ...uint32) error {
+	return directory.check(filepath.Dir(p.path), p.named, also...)
+}
+
+// isOwn reports whether a file is root's or ours, or of a user with one of these
+// uids, and nobody else can write it; or, with a bit in except, has that bit.
+func isOwn(info fs.FileInfo, except fs.FileMode, also ...uint32) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && Trusts(st.Uid) && (info.Mode().Perm()&0o022 == 0 || info.Mode()&except != 0)
+	return ok && Trusts(st.Uid, also...) && (info.Mode().Perm()&0o022 == 0 || info.Mode()&except != 0)
 }
 
 // open goes on in a directory.

@@ -43,9 +43,10 @@ const openFlags = os.O_RDONLY | syscall.O_NONBLOCK | syscall.O_NOCTTY
 // Read gives the content of a file that must be private: only its owner may
 // write it, others may not read it, and its directory must be nobody else's to
 // write, as with [OpenRoot]. A file that is not there gives an error that is
-// fs.ErrNotExist; every other one is fault.Refused.
-func Read(name string) ([]byte, error) {
-	data, _, err := readAt(name, secret, fs.ModeSticky)
+// fs.ErrNotExist; every other one is fault.Refused. It and its directory may
+// also belong to the users with these uids, whom the operator has named.
+func Read(name string, also ...uint32) ([]byte, error) {
+	data, _, err := readAt(name, secret, fs.ModeSticky, also...)
 	return data, err
 }
 
@@ -69,7 +70,7 @@ func ReadEither(name string) (data []byte, exposed, err error) {
 
 // readAt reads the file called name, whose directory it checks as well; one that
 // others can write counts where it is root's or ours, with the bit in except.
-func readAt(name string, want rule, except fs.FileMode) ([]byte, fs.FileInfo, error) {
+func readAt(name string, want rule, except fs.FileMode, also ...uint32) ([]byte, fs.FileInfo, error) {
 	name, err := filepath.Abs(name)
 	if err != nil {
 		return nil, nil, explain(name, err)
@@ -84,12 +85,12 @@ func readAt(name string, want rule, except fs.FileMode) ([]byte, fs.FileInfo, er
 		return nil, nil, explain(name, err)
 	}
 	defer func() { _ = f.Close() }() // only read from
-	if !isOwn(p.named, except) {
-		if err := directory.check(filepath.Dir(name), p.named); err != nil {
+	if !isOwn(p.named, except, also...) {
+		if err := p.CheckDirectory(also...); err != nil {
 			return nil, nil, err
 		}
 	}
-	data, info, err := read(f, name, want)
+	data, info, err := read(f, name, want, also...)
 	if err == nil && !isOwn(p.named, 0) && info.Sys().(*syscall.Stat_t).Nlink > 1 {
 		// Whoever can write a directory can give a file of root's that is
 		// elsewhere a name there.
@@ -154,7 +155,7 @@ func OpenRoot(dir string) (*os.Root, error) {
 }
 
 // read checks an opened file and reads it.
-func read(f *os.File, name string, want rule) ([]byte, fs.FileInfo, error) {
+func read(f *os.File, name string, want rule, also ...uint32) ([]byte, fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, nil, explain(name, err)
@@ -162,7 +163,7 @@ func read(f *os.File, name string, want rule) ([]byte, fs.FileInfo, error) {
 	if !info.Mode().IsRegular() {
 		return nil, nil, fault.New(fault.Refused, "", "%s is %s, and must be a regular file", name, kind(info.Mode()))
 	}
-	if err := want.check(name, info); err != nil {
+	if err := want.check(name, info, also...); err != nil {
 		return nil, nil, err
 	}
 	// The size that stat tells is a promise that a growing file breaks.

@@ -5,6 +5,7 @@ package private
 import (
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -30,8 +31,8 @@ var (
 const overflowUID = 65534
 
 // check refuses a file whose mode or owner leaves it to others. info is that
-// of the opened file.
-func (r rule) check(name string, info fs.FileInfo) error {
+// of the opened file; also are owners that count besides.
+func (r rule) check(name string, info fs.FileInfo, also ...uint32) error {
 	if bad := info.Mode().Perm() & r.never; bad != 0 {
 		return fault.New(fault.Refused, "chmod "+r.chmod+" "+name,
 			"%s has mode %04o, so %s; it must have %s", name, info.Mode().Perm(), who(bad), r.wants)
@@ -40,7 +41,7 @@ func (r rule) check(name string, info fs.FileInfo) error {
 	if !ok {
 		return fault.New(fault.Refused, "", "%s: its owner is not known", name)
 	}
-	if !ownerOK(st.Uid, uint32(os.Geteuid()), inUserNS) {
+	if !Trusts(st.Uid, also...) {
 		return fault.New(fault.Refused, "chown root "+name,
 			"%s belongs to uid %d; it must belong to root or to uid %d", name, st.Uid, os.Geteuid())
 	}
@@ -53,8 +54,10 @@ func ownerOK(owner, euid uint32, inUserNS func() bool) bool {
 }
 
 // Trusts reports whether what this user owns counts as root's or as the user's
-// own.
-func Trusts(owner uint32) bool { return ownerOK(owner, uint32(os.Geteuid()), inUserNS) }
+// own, or is of one who counts besides.
+func Trusts(owner uint32, also ...uint32) bool {
+	return ownerOK(owner, uint32(os.Geteuid()), inUserNS) || slices.Contains(also, owner)
+}
 
 // who names those that the bits let in.
 func who(bits fs.FileMode) string {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -73,8 +74,12 @@ func connect(c Config, address *url.URL) (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	at := address.String()
+	if address.Scheme == "unix" {
+		at = "http://localhost" // what the Host header says; newTransport has the path
+	}
 	client, err := api.NewClient(&api.Config{
-		Address: address.String(),
+		Address: at,
 		HttpClient: &http.Client{
 			Transport:     &whole{base: transport, dialer: dialer},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -119,10 +124,23 @@ func newTransport(c Config, address *url.URL, d *dialer) (*http.Transport, error
 	if err != nil {
 		return nil, err
 	}
+	connect := d.connect
+	if address.Scheme == "unix" {
+		connect = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialSocket(ctx, address.Path, c.SocketOwner)
+		}
+	}
+	proxy, err := c.proxyFor(address)
+	if err != nil {
+		return nil, err
+	}
 	return &http.Transport{
-		Proxy:                  nil, // said, because http.DefaultTransport's is the environment's
-		DialContext:            d.connect,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates},
+		Proxy:                  proxy, // of the settings: http.DefaultTransport's is the environment's
+		OnProxyConnectResponse: connected,
+		DialContext:            connect,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates, ServerName: c.TLSServerName,
+		},
 		TLSHandshakeTimeout:    5 * time.Second,
 		IdleConnTimeout:        30 * time.Second,
 		ForceAttemptHTTP2:      true,        // or a TLS configuration of one's own turns it off

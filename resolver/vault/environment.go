@@ -5,6 +5,7 @@ package vault
 import (
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/oci-secrets/oci-secrets/resolver"
 )
@@ -22,7 +23,13 @@ func FromEnvironment(c Config) Config {
 		name string
 		set  func(string)
 	}{
-		{"VAULT_ADDR", func(v string) { c.Addresses = []string{v} }},
+		{"VAULT_ADDR", func(v string) {
+			c.Addresses = []string{v}
+			if strings.HasPrefix(v, "http://") && !c.InsecureLoopback {
+				c.notes = append(slices.Clip(c.notes), "VAULT_ADDR is whoever's has the port, which any user of this machine can take while the server is down; "+
+					"without insecure_loopback = true the next release refuses it")
+			}
+		}},
 		{"VAULT_NAMESPACE", func(v string) { c.Namespace = v }},
 		{"VAULT_CACERT", func(v string) { c.CACert = v }},
 		{"VAULT_TOKEN", func(v string) {

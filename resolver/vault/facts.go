@@ -146,15 +146,52 @@ func userIn(file string, uid int) (string, error) {
 		return "root", nil
 	}
 	if uid > 0 {
-		data, err := private.ReadTrusted(file)
+		user, err := entry(file, 2, strconv.Itoa(uid))
 		if err != nil {
 			return "", err
 		}
-		for line := range strings.Lines(string(data)) {
-			if f := strings.Split(line, ":"); len(f) > 2 && f[2] == strconv.Itoa(uid) {
-				return f[0], nil
-			}
+		if user != nil {
+			return user[0], nil
 		}
 	}
 	return "", fault.New(fault.Refused, "only the users in "+file+" have a name here", "uid %d, who runs the engine, is not in %s", uid, file)
+}
+
+// entry is the first line of a password file with this text in a field; nil where
+// there is none.
+func entry(file string, field int, text string) ([]string, error) {
+	data, err := private.ReadTrusted(file)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Split(line, ":"); len(f) > 2 && f[field] == text {
+			return f, nil
+		}
+	}
+	return nil, nil
+}
+
+// owners are the uids of a user whom the settings name under key, by name or by
+// number: one, or none where nobody is named.
+func owners(key, user string) ([]uint32, error) {
+	if user == "" {
+		return nil, nil
+	}
+	number := user
+	if !only(user, "0123456789") {
+		found, err := entry("/etc/passwd", 0, user)
+		if err != nil {
+			return nil, err
+		}
+		if found == nil {
+			return nil, fault.New(fault.Settings, "write the user's number", "vault: %s: there is no user %q in /etc/passwd", key, clean(user))
+		}
+		number = found[2]
+	}
+	uid, err := strconv.ParseUint(number, 10, 32)
+	if err != nil {
+		return nil, settings("vault: %s: %q is not the number of a user", key, clean(number))
+	}
+	return []uint32{uint32(uid)}, nil
 }

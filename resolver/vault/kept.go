@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,10 @@ type tokenHome struct {
 	ClientCert string
 	ClientKey  string
 	Workload   bool // the token is a container's own
+
+	SocketOwner   string `json:",omitempty"`
+	TLSServerName string `json:",omitempty"`
+	Proxy         string `json:",omitempty"`
 }
 
 func (r *tokenRecord) valid() bool {
@@ -85,15 +90,26 @@ func (k *kept) id() string {
 }
 
 // given reports whether somebody else gets the tokens: such are not kept.
-func (a Auth) given() bool { return a.Method == "token" || a.Method == "token_file" }
+func (a Auth) given() bool { return slices.Contains([]string{"none", "token", "token_file"}, a.Method) }
 
 // home is where a token of these settings is good.
 func (c Config) home() tokenHome {
-	h := tokenHome{Method: c.Auth.Method, Addresses: c.Addresses, CACert: c.CACert, Namespace: c.Namespace, Workload: c.Auth.AsWorkload}
+	h := tokenHome{
+		Method: c.Auth.Method, Addresses: c.Addresses, CACert: c.CACert, Namespace: c.Namespace, Workload: c.Auth.AsWorkload,
+		SocketOwner: c.SocketOwner, TLSServerName: c.TLSServerName, Proxy: c.Proxy,
+	}
 	if h.Method == "cert" {
 		h.ClientCert, h.ClientKey = c.Auth.ClientCert, c.Auth.ClientKey
 	}
 	return h
+}
+
+// at is c for the servers where a token is good, as whoever got it reached them.
+func (c Config) at(h tokenHome) Config {
+	c.Addresses, c.CACert, c.Namespace = h.Addresses, h.CACert, h.Namespace
+	c.SocketOwner, c.TLSServerName, c.Proxy = h.SocketOwner, h.TLSServerName, h.Proxy
+	c.Auth = Auth{Method: h.Method, ClientCert: h.ClientCert, ClientKey: h.ClientKey}
+	return c
 }
 
 // digest makes a name of what must be the same for two to share a file.

@@ -257,13 +257,17 @@ func (s *Source) policyHint(kv int, p string) string {
 	if kv != 0 && strings.ContainsAny(p, "*+{") {
 		return "a policy has to allow it; in one * + and { stand for more than themselves"
 	}
+	needs := "a policy that allows it: "
+	if s.config.Auth.Method == "none" {
+		needs = "the agent must add its token (use_auto_auth_token in api_proxy), and that have " + needs
+	}
 	switch kv {
 	case 2:
-		return "a policy that allows it: " + rule(s.config.Mount, "data", p)
+		return needs + rule(s.config.Mount, "data", p)
 	case 1:
-		return "a policy that allows it: " + rule(s.config.Mount, p)
+		return needs + rule(s.config.Mount, p)
 	}
 	prefix, _ := s.prefix() // without it nothing was asked
-	return "a policy that allows it: " + rule(s.config.Mount, "data", prefix, p) + " (KV v2) or " +
+	return needs + rule(s.config.Mount, "data", prefix, p) + " (KV v2) or " +
 		rule(s.config.Mount, prefix, p) + " (KV v1)"
 }

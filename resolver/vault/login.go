@@ -28,8 +28,9 @@ type method struct {
 
 // methods are the ways to log in, by their names in the settings.
 var methods = map[string]method{
+	"none":       {nil, func(Auth) error { return nil }, (*Source).noToken},
 	"token":      {[]string{"token"}, checkToken, (*Source).givenToken},
-	"token_file": {[]string{"token_file"}, checkTokenFile, (*Source).givenToken},
+	"token_file": {[]string{"token_file", "token_file_owner"}, checkTokenFile, (*Source).givenToken},
 	"approle":    {[]string{"mount", "role_id", "role_id_file", "secret_id_file", "wrapped_secret_id_file"}, checkAppRole, (*Source).appRole},
 	"jwt":        {[]string{"mount", "role", "jwt_file", "as_workload"}, checkJWT, (*Source).jwt},
 	"kubernetes": {[]string{"mount", "role", "jwt_file", "as_workload"}, checkJWT, (*Source).jwt},
@@ -79,6 +80,7 @@ func (a Auth) keys() []string {
 		{"role", a.Role != ""},
 		{"token", a.Token.Reveal() != ""},
 		{"token_file", a.TokenFile != ""},
+		{"token_file_owner", a.TokenFileOwner != ""},
 		{"role_id", a.RoleID != ""},
 		{"role_id_file", a.RoleIDFile != ""},
 		{"secret_id_file", a.SecretIDFile != ""},
@@ -125,13 +127,19 @@ func checkTokenFile(a Auth) error {
 	return nil
 }
 
+// noToken is for an agent, which adds its own.
+func (*Source) noToken(context.Context) (grant, error) { return grant{}, nil }
+
 // givenToken is a token that somebody else got.
 func (s *Source) givenToken(context.Context) (grant, error) {
 	token, where := s.config.Auth.Token.Reveal(), "the token"
 	if s.config.Auth.Method == "token_file" {
-		var err error
-		if token, err = credential("token_file", s.config.Auth.TokenFile); err != nil {
+		also, err := owners("token_file_owner", s.config.Auth.TokenFileOwner)
+		if err != nil {
 			return grant{}, err
+		}
+		if token, err = credential("token_file", s.config.Auth.TokenFile, also...); err != nil {
+			return grant{}, orNamed(err, also, "token_file_owner under [vault.auth]")
 		}
 		where = "token_file: " + s.config.Auth.TokenFile
 	}
@@ -146,9 +154,9 @@ func isToken(token string) bool {
 	return !strings.ContainsFunc(token, func(r rune) bool { return r > unicode.MaxASCII || !unicode.IsGraphic(r) || r == ' ' })
 }
 
-// credential reads a private file that holds one line.
-func credential(what, file string) (string, error) {
-	data, err := private.Read(file)
+// credential reads a private file that holds one line; see [private.Read].
+func credential(what, file string, also ...uint32) (string, error) {
+	data, err := private.Read(file, also...)
 	if err != nil {
 		return "", unreadable(what, err)
 	}
@@ -157,6 +165,15 @@ func credential(what, file string) (string, error) {
 		return "", settings("vault: %s: %s is empty", what, file)
 	}
 	return text, nil
+}
+
+// orNamed says which setting names an owner, where err is that a file has one whom
+// nobody named.
+func orNamed(err error, also []uint32, key string) error {
+	if len(also) > 0 || !strings.Contains(err.Error(), " belongs to uid ") {
+		return err
+	}
+	return fault.New(fault.Refused, "set "+key+" to the user that the agent runs as, if it is the right one", "%s", err.Error())
 }
 
 // unreadable is the fault of a file that package private would not read.

@@ -130,10 +130,7 @@ func (h *host) end(ctx context.Context, stateDir, name string) (f Farewell, err 
 	case k.batch():
 		return Farewell{Forgotten: 1}, nil
 	}
-	s, err := New(Config{
-		Addresses: at.Addresses, CACert: at.CACert, Namespace: at.Namespace, StateDir: stateDir, Session: key + "." + k.id(),
-		Auth: Auth{Method: at.Method, ClientCert: at.ClientCert, ClientKey: at.ClientKey},
-	}, resolver.Container{})
+	s, err := New(Config{StateDir: stateDir, Session: key + "." + k.id()}.at(at), resolver.Container{})
 	if err == nil {
 		err = s.servers.connect(s.config)
 	}

@@ -47,9 +47,7 @@ func (c Config) atHome() Config {
 	if k == nil || slices.Equal(at.Addresses, c.Addresses) && at.Namespace == c.Namespace {
 		return c
 	}
-	c.Addresses, c.CACert, c.Namespace = at.Addresses, at.CACert, at.Namespace
-	c.Auth = Auth{Method: at.Method, ClientCert: at.ClientCert, ClientKey: at.ClientKey}
-	return c
+	return c.at(at)
 }
 
 // sessionToken gives the token of a session, and never logs in for another.

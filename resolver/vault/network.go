@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,7 +28,10 @@ func lasting(from string, err error) *fault.Error {
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var op *net.OpError // whose Err is an alert; crypto/tls has the type of that to itself
+	var own *fault.Error
 	switch {
+	case errors.As(err, &own): // of what is on the way there
+		return faultOf(from, own.Class, strings.Join(fault.Hints(own), "; "), "%s", clean(own.Error()))
 	case errors.Is(err, errTooLarge):
 		return faultOf(from, fault.Unreachable, "", "%s", errTooLarge).Because(fault.Malformed)
 	case errors.Is(err, errSwitched):
@@ -48,6 +52,10 @@ func lasting(from string, err error) *fault.Error {
 // trustHint is what to do about a certificate. Where it is the date that is
 // wrong, that may be the one of this machine.
 func trustHint(err error) string {
+	var name x509.HostnameError
+	if errors.As(err, &name) {
+		return "write the address with a name that the certificate has, or set tls_server_name to one"
+	}
 	var invalid x509.CertificateInvalidError
 	if !errors.As(err, &invalid) || invalid.Reason != x509.Expired || invalid.Cert == nil {
 		return "set ca_cert to the CA that signed the server's certificate"
@@ -61,6 +69,7 @@ func trustHint(err error) string {
 // client's side and without URLs. Text of the server's may repeat what was sent.
 func network(err error, hidden []string) string {
 	var dns *net.DNSError
+	var op *net.OpError
 	var errno syscall.Errno
 	var timeout net.Error
 	switch {
@@ -68,8 +77,10 @@ func network(err error, hidden []string) string {
 		return clean(dns.Error())
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return "the connection broke off in the answer"
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		return "the proxy: " + network(op.Err, hidden)
 	case errors.As(err, &errno):
-		return clean(errno.Error())
+		return clean(reason(errno))
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer in time"
 	}

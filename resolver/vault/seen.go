@@ -123,8 +123,12 @@ func (s seen) advice(address *url.URL) string {
 		return "a server that wants TLS does that; write its address with https://"
 	case strings.Contains(s.text, "remote error: tls: internal error"):
 		return "check the port: that of Vault's API is 8200 by default, and 8201, for the servers among themselves, does that"
-	case strings.Contains(s.text, "connection refused"), strings.Contains(s.text, "no such host"):
+	case strings.HasPrefix(s.text, "the proxy"):
+		return "check proxy under [vault]"
+	case strings.Contains(s.text, "connection refused"), strings.Contains(s.text, "no such host"), strings.Contains(s.text, "does not exist"):
 		return "check the address under [vault], and that a server listens there"
+	case address.Scheme == "unix" && strings.Contains(s.text, "access denied"):
+		return "who may connect is what socket_mode, socket_user and socket_group of the agent's listener say"
 	}
 	return ""
 }

@@ -71,13 +71,17 @@ func checkAddresses(addresses []string) ([]*url.URL, error) {
 		switch {
 		case a == "" && len(addresses) == 1:
 			return nil, fault.New(fault.Settings, `write address = "https://vault.example:8200" under [vault]`, "vault: no address")
+		case err == nil && u.Scheme == "unix":
+			if u.Host != "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || path.Clean(u.Path) != u.Path || u.Path == "/" {
+				return nil, fault.New(fault.Settings, `write it as "unix:///run/vault/proxy.sock"`, "vault: %s is not unix:// and an absolute path", which)
+			}
 		case err != nil || u.Host == "" || u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
 			// The text of the error would repeat the address, with its password.
 			hint := `write it as "https://vault.example:8200"`
 			if strings.Count(a, ":") > 2 && !strings.Contains(a, "@") {
 				hint += `, and with an IPv6 address as "https://[2001:db8::1]:8200"`
 			}
-			return nil, fault.New(fault.Settings, hint, "vault: %s is not an http or https URL", which)
+			return nil, fault.New(fault.Settings, hint, "vault: %s is not an http, https or unix URL", which)
 		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 			return nil, settings("vault: %s must not have a user, query or fragment", which)
 		case u.Scheme == "http" && !loopback(u.Hostname()):
@@ -175,8 +179,12 @@ func (s *servers) at(to *url.URL) (i int, ok bool) {
 	return i, i >= 0
 }
 
-// origin is scheme, host and port in one way of writing.
+// origin is scheme, host and port in one way of writing. Nothing redirects to a
+// socket.
 func origin(u *url.URL) string {
+	if u.Scheme == "unix" {
+		return u.String()
+	}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]

@@ -55,18 +55,22 @@ const defaultDeadline = 10 * time.Second
 // Config says where the server is, how to trust it, how to log in, and where
 // on it the secrets are.
 type Config struct {
-	Addresses []string // of one cluster: https URLs without user or query; http for loopback addresses
-	Mount     string   // of the KV engine; empty for "secret"
-	Prefix    string   // below the mount; names are looked up here and nowhere else; may have placeholders
-	CACert    string   // PEM file with the only roots to trust; empty for the system's
-	Namespace string   // Vault Enterprise and OpenBao; empty for none
-	Dynamic   []string // paths, with their mounts, below which names lead to answers that may be leased
-	StateDir  string   // where the host's containers share a login; empty for no sharing
-	Session   string   // the token that [Source.Session] named, and no login ever; empty for a login
-	Fresh     bool     // ask also what was refused a moment ago: somebody waits for what is so now
-	Trial     bool     // there is no container: what is leased is given back at once
-	Outage    Outage
-	Auth      Auth
+	Addresses        []string // of one cluster: https URLs without user or query; http for loopback addresses; unix:///path
+	InsecureLoopback bool     // an http address is meant
+	SocketOwner      string   // who, besides root, may listen at a unix:// address: a user's name or number
+	TLSServerName    string   // the name that certificates must have; empty for that of the address
+	Proxy            string   // http://host:port, for https addresses that are not of this machine
+	Mount            string   // of the KV engine; empty for "secret"
+	Prefix           string   // below the mount; names are looked up here and nowhere else; may have placeholders
+	CACert           string   // PEM file with the only roots to trust; empty for the system's
+	Namespace        string   // Vault Enterprise and OpenBao; empty for none
+	Dynamic          []string // paths, with their mounts, below which names lead to answers that may be leased
+	StateDir         string   // where the host's containers share a login; empty for no sharing
+	Session          string   // the token that [Source.Session] named, and no login ever; empty for a login
+	Fresh            bool     // ask also what was refused a moment ago: somebody waits for what is so now
+	Trial            bool     // there is no container: what is leased is given back at once
+	Outage           Outage
+	Auth             Auth
 
 	variables, notes []string // see FromEnvironment
 }
@@ -78,6 +82,7 @@ type Auth struct {
 	Role                string         // jwt, kubernetes, and cert where the certificate alone does not say
 	Token               resolver.Value // token: the token itself
 	TokenFile           string         // token_file: a private file that holds it
+	TokenFileOwner      string         // who, besides root, it may belong to: a user's name or number
 	RoleID              string         // approle: this, or RoleIDFile
 	RoleIDFile          string
 	SecretIDFile        string // approle: a private file; empty for a role without secret id
@@ -112,6 +117,9 @@ func New(config Config, c resolver.Container) (*Source, error) {
 	}
 	addresses, err := checkAddresses(config.Addresses)
 	if err != nil {
+		return nil, err
+	}
+	if err := config.checkWay(addresses); err != nil {
 		return nil, err
 	}
 	config.Mount = strings.Trim(config.Mount, "/")
