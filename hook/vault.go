@@ -94,7 +94,7 @@ func vaultConfig(s *config.Settings) vault.Config {
 			Method: a.Method, Mount: a.Mount, Role: a.Role,
 			Token: a.Token.Value, TokenFile: a.TokenFile, TokenFileOwner: a.TokenFileOwner,
 			RoleID: a.RoleID, RoleIDFile: a.RoleIDFile, SecretIDFile: a.SecretIDFile, WrappedSecretIDFile: a.WrappedSecretIDFile,
-			JWTFile: a.JWTFile, AsWorkload: a.AsWorkload, WorkloadToken: a.WorkloadToken, Kubelet: a.Kubelet,
+			JWTFile: a.JWTFile, AsWorkload: a.AsWorkload, WorkloadToken: a.WorkloadToken, WorkloadIssuer: a.WorkloadIssuer, Kubelet: a.Kubelet,
 			ClientCert: a.ClientCert, ClientKey: a.ClientKey,
 		},
 	}

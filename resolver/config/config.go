@@ -49,6 +49,7 @@ type Settings struct {
 	AllowNames   []string `toml:"allow_names"`    // reserved variables that secrets may set after all
 	OnlyNames    []string `toml:"only_names"`     // the only variables that secrets may set; a * at the end stands for any ending
 	AllowAnyName bool     `toml:"allow_any_name"` // also variables that are no shell names, of secrets that are taken whole
+	AllowShared  []string `toml:"allow_shared"`   // sources that all tenants may read, beside a prefix that is each one's own
 	StateDir     string   `toml:"state_dir"`      // where what a container got is kept in memory; see package memory
 	Log          Log      `toml:"log"`
 	Runtime      Runtime  `toml:"runtime"`
@@ -284,6 +285,7 @@ func (s *Settings) check() error {
 			errs.Add(err)
 		}
 	}
+	s.checkShared(&errs)
 	for _, name := range s.AllowNames {
 		if !spec.IsVariable(name) {
 			errs.Add(s.errorf("list each variable by its whole name", "allow_names has %q, which is not a variable name", name))
@@ -295,6 +297,27 @@ func (s *Settings) check() error {
 		}
 	}
 	return errs.Err()
+}
+
+// checkShared warns of sources that every pod may read, where the prefix looks as
+// if each had secrets of its own: it is Vault's alone, and a name with a source's
+// scheme goes around the chain.
+func (s *Settings) checkShared(errs *fault.List) {
+	shared := slices.DeleteFunc(s.configured(), func(name string) bool { return name == "vault" })
+	for _, name := range s.AllowShared {
+		if !slices.Contains(shared, name) {
+			errs.Add(s.errorf("name dict or dotenv, where they have a table", "allow_shared names %q, which is no source that is shared here", name))
+		}
+	}
+	if s.Vault == nil || !strings.Contains(s.Vault.Prefix, "{namespace}") && !strings.Contains(s.Vault.Prefix, "{service_account}") {
+		return
+	}
+	for _, name := range shared {
+		if !slices.Contains(s.AllowShared, name) {
+			s.warn("every pod can read all of %s, whatever its namespace: prefix %q is Vault's alone; take [%s] away, or write allow_shared = [%q], without which the next release refuses it",
+				name, s.Vault.Prefix, name, name)
+		}
+	}
 }
 
 // VaultOpener makes the source for Vault. It is a parameter because the client

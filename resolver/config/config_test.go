@@ -42,6 +42,7 @@ deadline = "40s"
 allow_names = ["LD_PRELOAD", "PATH"]
 only_names = ["DB_*", "PATH"]
 allow_any_name = true
+allow_shared = ["dict"]
 state_dir = "/state"
 
 [log]
@@ -80,6 +81,7 @@ wrapped_secret_id_file = "/wrapped"
 jwt_file = "/jwt"
 as_workload = true
 workload_token = "/in/the/container"
+workload_issuer = "https://issuer"
 kubelet = "/kubelet"
 client_cert = "/cert.pem"
 client_key = "/key.pem"
@@ -106,7 +108,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	got := map[string]any{
 		"chain": s.Chain, "deadline": s.Deadline.Duration, "allow_names": s.AllowNames,
-		"only_names": s.OnlyNames, "allow_any_name": s.AllowAnyName,
+		"only_names": s.OnlyNames, "allow_any_name": s.AllowAnyName, "allow_shared": s.AllowShared,
 		"state_dir": s.StateDir, "runtime.path": s.Runtime.Path, "runtime.exec": s.Runtime.Exec, "runtime.delivery": s.Runtime.Delivery,
 		"vault.address": s.Vault.Address, "vault.mount": s.Vault.Mount, "vault.prefix": s.Vault.Prefix,
 		"vault.ca_cert": s.Vault.CACert, "vault.namespace": s.Vault.Namespace,
@@ -115,7 +117,7 @@ func TestEveryKey(t *testing.T) {
 		"vault.auth.role_id": s.Vault.Auth.RoleID, "vault.auth.role_id_file": s.Vault.Auth.RoleIDFile,
 		"vault.auth.secret_id_file": s.Vault.Auth.SecretIDFile, "vault.auth.wrapped_secret_id_file": s.Vault.Auth.WrappedSecretIDFile,
 		"vault.auth.role": s.Vault.Auth.Role, "vault.auth.jwt_file": s.Vault.Auth.JWTFile,
-		"vault.auth.as_workload": s.Vault.Auth.AsWorkload, "vault.auth.workload_token": s.Vault.Auth.WorkloadToken, "vault.auth.kubelet": s.Vault.Auth.Kubelet,
+		"vault.auth.as_workload": s.Vault.Auth.AsWorkload, "vault.auth.workload_token": s.Vault.Auth.WorkloadToken, "vault.auth.workload_issuer": s.Vault.Auth.WorkloadIssuer, "vault.auth.kubelet": s.Vault.Auth.Kubelet,
 		"vault.auth.client_cert": s.Vault.Auth.ClientCert, "vault.auth.client_key": s.Vault.Auth.ClientKey,
 		"vault.addresses": s.Vault.Addresses, "vault.environment": s.Vault.Environment, "vault.dynamic": s.Vault.Dynamic,
 		"vault.insecure_loopback": s.Vault.InsecureLoopback, "vault.socket_owner": s.Vault.SocketOwner,
@@ -127,7 +129,7 @@ func TestEveryKey(t *testing.T) {
 	}
 	want := map[string]any{
 		"chain": []string{"dotenv", "vault"}, "deadline": 40 * time.Second, "allow_names": []string{"LD_PRELOAD", "PATH"},
-		"only_names": []string{"DB_*", "PATH"}, "allow_any_name": true,
+		"only_names": []string{"DB_*", "PATH"}, "allow_any_name": true, "allow_shared": []string{"dict"},
 		"state_dir": "/state", "runtime.path": "/usr/sbin/runc", "runtime.exec": "off", "runtime.delivery": map[string]string{"runsc": "spec"},
 		"vault.address": "https://vault.example:8200", "vault.mount": "kv", "vault.prefix": "containers/prod",
 		"vault.ca_cert": "/ca.pem", "vault.namespace": "team",
@@ -135,7 +137,7 @@ func TestEveryKey(t *testing.T) {
 		"vault.auth.token": canary, "vault.auth.token_file": "/token",
 		"vault.auth.role_id": "role", "vault.auth.role_id_file": "/role-id", "vault.auth.secret_id_file": "/secret-id", "vault.auth.wrapped_secret_id_file": "/wrapped",
 		"vault.auth.role": "web", "vault.auth.jwt_file": "/jwt",
-		"vault.auth.as_workload": true, "vault.auth.workload_token": "/in/the/container", "vault.auth.kubelet": "/kubelet",
+		"vault.auth.as_workload": true, "vault.auth.workload_token": "/in/the/container", "vault.auth.workload_issuer": "https://issuer", "vault.auth.kubelet": "/kubelet",
 		"vault.auth.client_cert": "/cert.pem", "vault.auth.client_key": "/key.pem",
 		"vault.addresses": []string{"unix:///run/vault/proxy.sock"}, "vault.environment": true, "vault.dynamic": []string{"database/creds"},
 		"vault.insecure_loopback": true, "vault.socket_owner": "vault",
@@ -154,7 +156,7 @@ func TestEveryKey(t *testing.T) {
 		}
 	}
 	// The two do not go together.
-	s, err = Load(write(t, strings.NewReplacer("as_workload = true\nworkload_token = \"/in/the/container\"\nkubelet = \"/kubelet\"\n", "", Refuse, LastKnownGood).Replace(full), 0o600))
+	s, err = Load(write(t, strings.NewReplacer("as_workload = true\nworkload_token = \"/in/the/container\"\nworkload_issuer = \"https://issuer\"\nkubelet = \"/kubelet\"\n", "", Refuse, LastKnownGood).Replace(full), 0o600))
 	if err != nil || s.Vault.Auth.AsWorkload || s.Vault.Outage.Mode != LastKnownGood {
 		t.Errorf("got %v, %v", s.Vault, err)
 	}
@@ -276,12 +278,13 @@ func TestLoadRefuses(t *testing.T) {
 			[]string{"while Vault is not there nobody can check who the workload is; set mode to refuse"},
 		},
 		"the workload's token without as_workload": {
-			"[vault.auth]\nmethod = \"approle\"\nworkload_token = \"/t\"\nkubelet = \"/k\"",
+			"[vault.auth]\nmethod = \"approle\"\nworkload_token = \"/t\"\nworkload_issuer = \"https://a\"\nkubelet = \"/k\"",
 			[]string{
 				"vault.auth.workload_token is there, and vault.auth.as_workload is not true",
+				"vault.auth.workload_issuer is there, and vault.auth.as_workload is not true",
 				"vault.auth.kubelet is there, and vault.auth.as_workload is not true",
 			},
-			[]string{"take workload_token away, or set as_workload = true", "take kubelet away, or set as_workload = true"},
+			[]string{"take workload_token away, or set as_workload = true", "take workload_issuer away, or set as_workload = true", "take kubelet away, or set as_workload = true"},
 		},
 		"the way to an address that is not there": {
 			"[vault]\naddress = \"http://127.0.0.1:8200\"\nsocket_owner = \"vault\"\ntls_server_name = \"a\"\nproxy = \"http://b\"",
@@ -293,6 +296,11 @@ func TestLoadRefuses(t *testing.T) {
 			[]string{
 				"take socket_owner away, or correct the address", "take tls_server_name away, or correct the address", "take proxy away, or correct the address",
 			},
+		},
+		"a shared source that is none": {
+			"allow_shared = [\"vault\", \"dotenv\"]\n[dict]\n[vault]",
+			[]string{`allow_shared names "vault", which is no source that is shared here`, `allow_shared names "dotenv", which is no source that is shared here`},
+			[]string{"name dict or dotenv, where they have a table"},
 		},
 		"a pattern among the allowed names": {
 			"allow_names = [\"PATH\", \"LD_*\"]\n[dict]", []string{`allow_names has "LD_*", which is not a variable name`}, []string{"list each variable by its whole name"},

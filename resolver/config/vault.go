@@ -43,9 +43,10 @@ type Auth struct {
 	SecretIDFile        string `toml:"secret_id_file"`
 	WrappedSecretIDFile string `toml:"wrapped_secret_id_file"`
 	JWTFile             string `toml:"jwt_file"`
-	AsWorkload          bool   `toml:"as_workload"`    // with the token of the container's own service account
-	WorkloadToken       string `toml:"workload_token"` // where that is in the container
-	Kubelet             string `toml:"kubelet"`        // the kubelet's directory on this host
+	AsWorkload          bool   `toml:"as_workload"`     // with the token of the container's own service account
+	WorkloadToken       string `toml:"workload_token"`  // where that is in the container
+	WorkloadIssuer      string `toml:"workload_issuer"` // who must have issued it
+	Kubelet             string `toml:"kubelet"`         // the kubelet's directory on this host
 	ClientCert          string `toml:"client_cert"`
 	ClientKey           string `toml:"client_key"`
 }
@@ -138,7 +139,7 @@ func (v *Vault) check(s *Settings) (errs []error) {
 		errs = append(errs, s.errorf("", "vault.outage.mode is %q, and must be %s or %s", m, Refuse, LastKnownGood))
 	}
 	for _, k := range []struct{ name, value, byDefault string }{
-		{"workload_token", v.Auth.WorkloadToken, workloadToken}, {"kubelet", v.Auth.Kubelet, kubelet},
+		{"workload_token", v.Auth.WorkloadToken, workloadToken}, {"workload_issuer", v.Auth.WorkloadIssuer, ""}, {"kubelet", v.Auth.Kubelet, kubelet},
 	} {
 		if k.value != k.byDefault && !v.Auth.AsWorkload {
 			errs = append(errs, s.errorf("take "+k.name+" away, or set as_workload = true", "vault.auth.%s is there, and vault.auth.as_workload is not true", k.name))

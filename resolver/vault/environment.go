@@ -34,7 +34,7 @@ func FromEnvironment(c Config) Config {
 		{"VAULT_CACERT", func(v string) { c.CACert = v }},
 		{"VAULT_TOKEN", func(v string) {
 			// Who a container is decides where its secrets are, whoever reads them.
-			c.Auth = Auth{Method: "token", Token: resolver.NewValue(v), WorkloadToken: c.Auth.WorkloadToken, Kubelet: c.Auth.Kubelet}
+			c.Auth = Auth{Method: "token", Token: resolver.NewValue(v), WorkloadToken: c.Auth.WorkloadToken, WorkloadIssuer: c.Auth.WorkloadIssuer, Kubelet: c.Auth.Kubelet}
 		}},
 	} {
 		if value := os.Getenv(v.name); value != "" {

@@ -73,6 +73,7 @@ func (s *Source) jwt(ctx context.Context) (grant, error) {
 // claims are what a token says of itself. They are not verified: that is
 // Vault's work, or the kubelet's who wrote it where it was found.
 type claims struct {
+	Issuer     any             `json:"iss"`
 	Expires    any             `json:"exp"`
 	NotBefore  any             `json:"nbf"`
 	Kubernetes json.RawMessage `json:"kubernetes.io"`

@@ -90,6 +90,7 @@ type Auth struct {
 	JWTFile             string // jwt, kubernetes: a private file
 	AsWorkload          bool   // jwt, kubernetes: the container's own token instead
 	WorkloadToken       string // where the container has it
+	WorkloadIssuer      string // who must have issued it; empty for whomever the role trusts
 	Kubelet             string // the kubelet's directory on this host
 	ClientCert          string // cert: PEM files
 	ClientKey           string

@@ -4,7 +4,6 @@ package vault
 
 import (
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -115,25 +114,38 @@ func inMemory(root *os.Root) bool {
 	return unix.Fstatfs(int(dir.Fd()), &st) == nil && (st.Type == unix.TMPFS_MAGIC || st.Type == unix.RAMFS_MAGIC)
 }
 
-// readProjected reads a file of a volume. Its name leads through the kubelet's
-// links, which are relative; none leads out. The file itself may belong to the
-// container's user.
+// openData opens the directory with a volume's files. The kubelet's link ..data
+// leads to it, and is replaced when they change: both must be the kubelet's alone.
+func openData(volume *os.Root, source string) (*os.Root, error) {
+	const name = "..data"
+	at := filepath.Join(source, name)
+	link, err := volume.Lstat(name)
+	if err != nil {
+		return nil, noWorkload("", "%s cannot be read: %s", at, reason(err))
+	}
+	data, err := volume.OpenRoot(name)
+	if err != nil {
+		return nil, noWorkload("", "%s cannot be read: %s", at, reason(err))
+	}
+	st, err := stat(data)
+	if err == nil && rootsOrOurs(st) && st.Mode&0o022 == 0 && private.Trusts(link.Sys().(*syscall.Stat_t).Uid) {
+		return data, nil
+	}
+	_ = data.Close() // nothing was written
+	return nil, noWorkload("", "%s is not the kubelet's alone", at)
+}
+
+// readProjected reads a file of a volume, where the kubelet has it. The visible
+// link that leads there is not asked: kubelets from 1.36 on give it to the user
+// whom all containers of a pod run as, as they do the file. No link leads out.
 func readProjected(volume *os.Root, source, name string) (string, error) {
 	full := filepath.Join(source, name)
-	entries, err := fs.ReadDir(volume.FS(), ".")
+	data, err := openData(volume, source)
 	if err != nil {
-		return "", noWorkload("", "%s cannot be read: %s", source, reason(err))
+		return "", err
 	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
-			return "", noWorkload("", "%s cannot be read: %s", full, reason(err))
-		}
-		if st := info.Sys().(*syscall.Stat_t); !private.Trusts(st.Uid) || info.IsDir() && info.Mode()&0o022 != 0 {
-			return "", noWorkload("", "%s is not the kubelet's alone", filepath.Join(source, clean(e.Name())))
-		}
-	}
-	f, err := volume.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	defer func() { _ = data.Close() }() // only read from
+	f, err := data.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
 		return "", noWorkload("", "%s cannot be read: %s", full, reason(err))
 	}
@@ -145,9 +157,9 @@ func readProjected(volume *os.Root, source, name string) (string, error) {
 	if !info.Mode().IsRegular() || info.Mode()&0o022 != 0 {
 		return "", noWorkload("", "%s has mode %s, and must be a file that nobody else can write", full, info.Mode())
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxJWT+1))
-	if err != nil || len(data) > maxJWT {
+	text, err := io.ReadAll(io.LimitReader(f, maxJWT+1))
+	if err != nil || len(text) > maxJWT {
 		return "", noWorkload("", "%s cannot be read, or is larger than %d bytes", full, maxJWT)
 	}
-	return strings.TrimRight(string(data), "\r\n"), nil
+	return strings.TrimRight(string(text), "\r\n"), nil
 }

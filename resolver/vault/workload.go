@@ -70,14 +70,22 @@ func (s *Source) findWorkload() (*workload, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, tokens, err := parseWorkload(jwt)
+	at := filepath.Join(source, name)
+	w, from, err := parseWorkload(jwt)
 	if err != nil {
-		return nil, noWorkload("", "%s: %s", filepath.Join(source, name), err)
+		return nil, noWorkload("", "%s: %s", at, err)
 	}
-	if tokens != pod {
-		return nil, noWorkload("", "%s is in the volume of pod %s, and is the token of another pod", filepath.Join(source, name), pod)
+	if from.pod != pod {
+		return nil, noWorkload("", "%s is in the volume of pod %s, and is the token of another pod", at, pod)
 	}
-	for place, says := range engineSays(doc) {
+	if want := s.config.Auth.WorkloadIssuer; want != "" && from.issuer != want {
+		return nil, noWorkload("", "%s is a token of the issuer %q, and workload_issuer is %q", at, clean(from.issuer), want)
+	}
+	said := engineSays(doc)
+	if said[cgroup] == "" {
+		return nil, noWorkload("", "nothing shows that it is of pod %s, whose volume it mounts: its control group (linux.cgroupsPath) is none that a kubelet gives to a pod", pod)
+	}
+	for place, says := range said {
 		if strings.ReplaceAll(says, "-", "_") != strings.ReplaceAll(pod, "-", "_") {
 			return nil, noWorkload("", "the engine says with %s that the container is of another pod than %s, whose volume it mounts", place, pod)
 		}
@@ -85,19 +93,28 @@ func (s *Source) findWorkload() (*workload, error) {
 	return w, nil
 }
 
-// podGroup is the pod's uid in the control group that a kubelet gives to a pod,
-// where - may be _. It is compiled where a workload is asked for.
-const podGroup = `kubepods[^:]*[/-]pod([A-Za-z0-9_-]+)`
+// podGroup is the pod's uid in the control group that a kubelet gives to a pod, by
+// each of its drivers: kubepods/burstable/podUID, kubepods-burstable-podUID.slice
+// where - is _. What an engine adds is behind it, and of its own making. It is
+// compiled where a workload is asked for.
+const podGroup = `(?:^|/)(?:kubepods(?:/[a-z]+)?/pod([A-Za-z0-9_-]+)(?:/|$)|(?:[^:/]+-)?kubepods(?:-[a-z]+)?-pod([A-Za-z0-9_]+)\.slice(?:[:/]|$))`
+
+// cgroup is where an engine says in config.json which control group a container
+// gets.
+const cgroup = "cgroupsPath"
 
 // engineSays gives the pod's uid as the engine has it from the kubelet, by the
 // place where it says so. A pod that may mount what it likes of the host could
-// mount another one's volume; so what is said here can only contradict. Nothing
-// else of these places is used, and one that cannot be read says nothing.
+// mount another one's volume; so the control group must say the same. containerd
+// and CRI-O have that from the kubelet, and a pod's author has no word in it.
+// Annotations have the names of those that engines write, and under runc or podman
+// they are anybody's: so they can contradict, and prove nothing. Nothing else of
+// these places is used, and one that cannot be read says nothing.
 func engineSays(doc *spec.Doc) map[string]string {
 	said := map[string]string{}
-	if text, ok := member(doc, "linux", "cgroupsPath"); ok {
+	if text, ok := member(doc, "linux", cgroup); ok {
 		if m := regexp.MustCompile(podGroup).FindStringSubmatch(text); m != nil {
-			said["cgroupsPath"] = m[1]
+			said[cgroup] = m[1] + m[2]
 		}
 	}
 	const kubelet, containerd, crio = "io.kubernetes.pod.uid", "io.kubernetes.cri.sandbox-uid", "io.kubernetes.cri-o.Labels"
@@ -145,11 +162,14 @@ func volumeOf(mounts []spec.Mount, token string) (source, name string, err error
 	return "", "", noWorkload("set automountServiceAccountToken for the pod, or workload_token to where it has its token", "nothing is mounted above %s", token)
 }
 
-// parseWorkload reads what a service-account token says, and of which pod.
-func parseWorkload(jwt string) (w *workload, pod string, err error) {
+// tokenOrigin is who gave a service-account token, and to which pod.
+type tokenOrigin struct{ issuer, pod string }
+
+// parseWorkload reads what a service-account token says.
+func parseWorkload(jwt string) (w *workload, from tokenOrigin, err error) {
 	c, err := claimsOf(jwt)
 	if err != nil {
-		return nil, "", err
+		return nil, tokenOrigin{}, err
 	}
 	var k struct {
 		Namespace      string `json:"namespace"`
@@ -157,7 +177,8 @@ func parseWorkload(jwt string) (w *workload, pod string, err error) {
 		ServiceAccount struct{ Name string }
 	}
 	if c.Kubernetes == nil || json.Unmarshal(c.Kubernetes, &k) != nil || k.Namespace == "" || k.Pod.UID == "" || k.ServiceAccount.Name == "" {
-		return nil, "", errors.New("it is not the token of a service account that is bound to a pod")
+		return nil, tokenOrigin{}, errors.New("it is not the token of a service account that is bound to a pod")
 	}
-	return &workload{resolver.NewValue(jwt), k.Namespace, k.ServiceAccount.Name}, k.Pod.UID, nil
+	issuer, _ := c.Issuer.(string) // or it is none
+	return &workload{resolver.NewValue(jwt), k.Namespace, k.ServiceAccount.Name}, tokenOrigin{issuer, k.Pod.UID}, nil
 }

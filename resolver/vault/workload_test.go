@@ -4,6 +4,7 @@ package vault_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,6 +95,19 @@ func TestWorkload(t *testing.T) {
 			p.mounts[0]["source"] = strings.Replace(p.volume, p.kubelet.Dir, link, 1)
 			p.auth.Kubelet = link
 		}},
+		"of root": {edit: func(t *testing.T, p *pod) {
+			noError(t, os.Lchown(p.volume+"/token", 0, 0), os.Chown(p.data()+"/token", 0, 0), os.Chmod(p.data()+"/token", 0o644))
+		}},
+		"of its issuer": {edit: func(_ *testing.T, p *pod) { p.auth.WorkloadIssuer = vaulttest.Issuer }},
+		"another issuer's": {func(_ *testing.T, p *pod) { p.auth.WorkloadIssuer = "https://kubernetes.example" }, []string{
+			none, fmt.Sprintf("is a token of the issuer %q, and workload_issuer is \"https://kubernetes.example\"", vaulttest.Issuer),
+		}},
+		"nobody's": {func(t *testing.T, p *pod) {
+			c := vaulttest.Claims("shop", "web", "pod-1", time.Minute)
+			delete(c, "iss")
+			p.put(t, review.Sign(c))
+			p.auth.WorkloadIssuer = vaulttest.Issuer
+		}, []string{none, `is a token of the issuer ""`}},
 		"annotations lie": {edit: func(_ *testing.T, p *pod) {
 			p.annotations["io.kubernetes.cri.sandbox-namespace"], p.annotations["io.kubernetes.pod.namespace"] = "bank", "bank"
 		}},
@@ -103,7 +117,18 @@ func TestWorkload(t *testing.T) {
 			p.cgroup = "kubepods-burstable-podpod_1.slice:cri-containerd:0123"
 		}},
 		"the engine agrees, without systemd": {edit: func(_ *testing.T, p *pod) { p.cgroup = "/kubepods/besteffort/podpod-1/0123" }},
-		"the engine says nothing of pods":    {edit: func(_ *testing.T, p *pod) { p.cgroup = "user.slice:runc:pod-2" }},
+		"below a group of the kubelet's":     {edit: func(_ *testing.T, p *pod) { p.cgroup = "/kubelet/kubepods/podpod-1/0123" }},
+		"below a slice of the kubelet's":     {edit: func(_ *testing.T, p *pod) { p.cgroup = "kubelet-kubepods-podpod_1.slice:crio:0123" }},
+
+		"the engine says nothing of pods": {func(_ *testing.T, p *pod) { p.cgroup = "user.slice:runc:pod-1" }, []string{none, "nothing shows that it is of pod pod-1", "linux.cgroupsPath"}},
+		"the engine says nothing":         {func(_ *testing.T, p *pod) { p.cgroup = "" }, []string{none, "nothing shows that it is of pod pod-1"}},
+		"a name that looks like a pod's":  {func(_ *testing.T, p *pod) { p.cgroup = "/default/x-kubepods-podpod-1" }, []string{none, "nothing shows that it is of pod pod-1"}},
+		"a unit that looks like a pod's":  {func(_ *testing.T, p *pod) { p.cgroup = "system.slice:kubepods-podpod_1.slice:0123" }, []string{none, "nothing shows that it is of pod pod-1"}},
+		"annotations alone agree": {func(_ *testing.T, p *pod) {
+			p.cgroup = "machine.slice:libpod:0123"
+			p.annotations["io.kubernetes.cri.sandbox-uid"], p.annotations["io.kubernetes.pod.uid"] = "pod-1", "pod-1"
+			p.annotations["io.kubernetes.cri-o.Labels"] = `{"io.kubernetes.pod.uid":"pod-1"}`
+		}, []string{none, "nothing shows that it is of pod pod-1"}},
 
 		"no mount":      {func(_ *testing.T, p *pod) { p.mounts = nil }, []string{none, "nothing is mounted above " + serviceAccount + "/token", "automountServiceAccountToken"}},
 		"another mount": {func(_ *testing.T, p *pod) { p.mounts[0]["destination"] = "/run/secrets/kubernetes.io/serviceaccount" }, []string{none, "nothing is mounted above"}},
@@ -149,10 +174,18 @@ func TestWorkload(t *testing.T) {
 		"somebody's pods":               {func(t *testing.T, p *pod) { noError(t, os.Chown(p.kubelet.Dir+"/pods", 1000, 0)) }, []string{none, "is in pods, where others can write"}},
 		"pods for all":                  {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.kubelet.Dir+"/pods", 0o777)) }, []string{none, "is in pods, where others can write"}},
 		"a kubelet for all":             {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.kubelet.Dir, 0o775)) }, []string{none, "where others can write"}},
-		"somebody's link": {func(t *testing.T, p *pod) { noError(t, os.Lchown(p.volume+"/token", 1000, 0)) }, []string{
-			none, "token is not the kubelet's alone",
-		}},
-		"files for all":   {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.data(), 0o777)) }, []string{none, "is not the kubelet's alone"}},
+		"somebody's ..data":             {func(t *testing.T, p *pod) { noError(t, os.Lchown(p.volume+"/..data", 1000, 0)) }, []string{none, "..data is not the kubelet's alone"}},
+		"somebody's files":              {func(t *testing.T, p *pod) { noError(t, os.Chown(p.data(), 1000, 0)) }, []string{none, "..data is not the kubelet's alone"}},
+		"files for all":                 {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.data(), 0o777)) }, []string{none, "..data is not the kubelet's alone"}},
+		"no ..data":                     {func(t *testing.T, p *pod) { noError(t, os.Remove(p.volume+"/..data")) }, []string{none, "..data cannot be read: it does not exist"}},
+		"..data leads out": {func(t *testing.T, p *pod) {
+			dir := t.TempDir()
+			noError(t, os.CopyFS(dir, os.DirFS(p.data())), os.Remove(p.volume+"/..data"), os.Symlink(dir, p.volume+"/..data"))
+		}, []string{none, "..data cannot be read"}},
+		"a link of its user's to a file of its own": {func(t *testing.T, p *pod) {
+			noError(t, os.Remove(p.data()+"/token"), os.WriteFile(p.volume+"/mine", []byte(jwt("shop", "pod-1")), 0o600),
+				os.Remove(p.volume+"/token"), os.Symlink("mine", p.volume+"/token"))
+		}, []string{none, "token cannot be read: it does not exist"}},
 		"a token for all": {func(t *testing.T, p *pod) { noError(t, os.Chmod(p.data()+"/token", 0o666)) }, []string{none, "a file that nobody else can write"}},
 		"no token":        {func(t *testing.T, p *pod) { noError(t, os.Remove(p.data()+"/token")) }, []string{none, "token cannot be read"}},
 		"a token of a fifo": {func(t *testing.T, p *pod) {
@@ -207,7 +240,8 @@ func TestWorkload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &pod{
 				kubelet: vaulttest.NewKubelet(t), annotations: map[string]string{}, prefix: "containers/tenants/{namespace}/{service_account}",
-				auth: vault.Auth{Method: "jwt", Mount: "jwt-pods", Role: "pods", AsWorkload: true, WorkloadToken: serviceAccount + "/token"},
+				cgroup: "/kubepods/burstable/podpod-1/0123",
+				auth:   vault.Auth{Method: "jwt", Mount: "jwt-pods", Role: "pods", AsWorkload: true, WorkloadToken: serviceAccount + "/token"},
 			}
 			p.auth.Kubelet = p.kubelet.Dir
 			p.volume = p.kubelet.Project(t, "pod-1", jwt("shop", "pod-1"))

@@ -193,14 +193,20 @@ func TestAsWorkload(t *testing.T) {
 		{"another pod's token", func(t *testing.T, _ *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
 			m.Source = k.Project(t, "pod-2", v.jwt("bank", "pod-3"))
 		}, "is the token of another pod"},
-		{"another pod's volume", func(t *testing.T, b *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
-			b.Annotate("io.kubernetes.cri.sandbox-uid", "pod-1") // as containerd does
+		{"another pod's volume", func(t *testing.T, _ *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
 			m.Source = k.Project(t, "pod-2", v.jwt("bank", "pod-2"))
 		}, "is of another pod than pod-2"},
-		{"an expired token", func(t *testing.T, _ *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
+		{"another pod's volume, outside of pods", func(t *testing.T, b *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
+			b.Spec.Linux.CgroupsPath = ""
+			b.Annotate("io.kubernetes.cri.sandbox-uid", "pod-2") // as anybody may
+			m.Source = k.Project(t, "pod-2", v.jwt("bank", "pod-2"))
+		}, "nothing shows that it is of pod pod-2"},
+		{"an expired token", func(t *testing.T, b *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
+			b.InPod("pod-2")
 			m.Source = k.Project(t, "pod-2", v.review.JWT("shop", "web", "pod-2", -time.Minute))
 		}, "Kubernetes login at auth/kubernetes/login was refused"},
-		{"a pod of another tenant", func(t *testing.T, _ *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
+		{"a pod of another tenant", func(t *testing.T, b *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
+			b.InPod("pod-2")
 			m.Source = k.Project(t, "pod-2", v.jwt("bank", "pod-2"))
 		}, "namespace not authorized"},
 	} {
@@ -212,6 +218,7 @@ func TestAsWorkload(t *testing.T) {
 				t.Fatal(err)
 			}
 			mount := specs.Mount{Destination: serviceAccount, Type: "bind", Source: k.Project(t, "pod-1", jwt), Options: []string{"rbind", "ro"}}
+			b.InPod("pod-1")
 			m.edit(t, b, k, &mount)
 			b.Spec.Mounts = append(b.Spec.Mounts, mount)
 			b.Write(t)

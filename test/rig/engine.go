@@ -52,11 +52,13 @@ func RunEngine(m *testing.M, prefix string, base *string) int {
 // removeCgroups removes the control groups that an engine leaves behind, and
 // gives those that it cannot, because a process is in them.
 func removeCgroups(name string) (left []string) {
-	for _, pattern := range []string{"/sys/fs/cgroup/*/" + name + "/*/", "/sys/fs/cgroup/" + name + "/*/", "/sys/fs/cgroup/*/" + name, "/sys/fs/cgroup/" + name} {
-		dirs, _ := filepath.Glob(pattern)
-		for _, dir := range dirs {
-			if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // some are the same group
-				left = append(left, err.Error())
+	for _, below := range []string{"/*/*/", "/*/", ""} {
+		for _, hierarchy := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/"} {
+			dirs, _ := filepath.Glob(hierarchy + name + below)
+			for _, dir := range dirs {
+				if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // some are the same group
+					left = append(left, err.Error())
+				}
 			}
 		}
 	}

@@ -10,6 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// RunAsUser is the user of all containers of the pods here, as of most that are
+// meant to be safe: the kubelet gives them the token, and from 1.36 on the visible
+// link to it as well.
+const RunAsUser = 1000
+
 // Kubelet is a directory with volumes as a kubelet makes them. The test must run
 // as root.
 type Kubelet struct{ Dir string }
@@ -51,6 +56,16 @@ func (k *Kubelet) Project(t testing.TB, podUID, jwt string) string {
 			t.Fatal(err)
 		}
 		if err := os.Symlink("..data/"+name, filepath.Join(volume, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// As AtomicWriter of k8s.io/kubernetes/pkg/volume/util has it.
+	token := filepath.Join(volume, data, "token")
+	if err := os.Chmod(token, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{token, filepath.Join(volume, "token")} {
+		if err := os.Lchown(path, RunAsUser, -1); err != nil {
 			t.Fatal(err)
 		}
 	}
