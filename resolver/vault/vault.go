@@ -43,6 +43,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/oci-secrets/oci-secrets/resolver"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -178,9 +180,9 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 	if name == "" {
 		return nil, s.fault(fault.Missing, "", "a secret here needs a name")
 	}
-	// The annotation's grammar forbids these; this is the last line before a
-	// path on the server.
-	if !spec.IsName(name) || version < 0 {
+	// The annotation's grammar forbids most of these; this is the last line before
+	// a path on the server.
+	if !isName(name) || version < 0 {
 		return nil, s.fault(fault.Annotation, "", "%q, version %d: not the name of a secret", clean(name), version)
 	}
 	if _, ok := ctx.Deadline(); !ok {
@@ -201,6 +203,14 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 
 // alphanumeric is what names may have besides punctuation.
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// isName reports whether name is one that can be asked for, and stays one in its
+// usual form: a proxy that takes the wide form of a dot or a slash (NFKC of Unicode)
+// for the character itself would be led out of the prefix.
+func isName(name string) bool {
+	usual := norm.NFKC.String(name)
+	return spec.IsName(name) && spec.IsName(usual) && strings.Count(usual, "/") == strings.Count(name, "/")
+}
 
 // plain reports whether p, of the settings, can be a part of a path without leaving
 // it: nothing that a URL, a proxy or the server would read as more than a name.

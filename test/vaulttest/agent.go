@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/oci-secrets/oci-secrets/test/vaulttest/child"
+	"github.com/oci-secrets/oci-secrets/test/child"
 )
 
 // Agent is a `vault agent` or `vault proxy` that has logged in by itself and adds
