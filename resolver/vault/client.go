@@ -124,9 +124,9 @@ func newTransport(c Config, address *url.URL, d *dialer) (*http.Transport, error
 	if err != nil {
 		return nil, err
 	}
-	connect := d.connect
+	dial := d.connect
 	if address.Scheme == "unix" {
-		connect = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialSocket(ctx, address.Path, c.SocketOwner)
 		}
 	}
@@ -137,7 +137,7 @@ func newTransport(c Config, address *url.URL, d *dialer) (*http.Transport, error
 	return &http.Transport{
 		Proxy:                  proxy, // of the settings: http.DefaultTransport's is the environment's
 		OnProxyConnectResponse: connected,
-		DialContext:            connect,
+		DialContext:            dial,
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates, ServerName: c.TLSServerName,
 		},

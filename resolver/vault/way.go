@@ -51,15 +51,15 @@ func (c Config) proxyFor(address *url.URL) (func(*http.Request) (*url.URL, error
 
 // connected looks at a proxy's answer to CONNECT. A no of its own lasts; that it
 // does not reach the server may pass.
-func connected(_ context.Context, proxy *url.URL, _ *http.Request, answer *http.Response) error {
+func connected(_ context.Context, proxy *url.URL, _ *http.Request, resp *http.Response) error {
 	switch {
-	case answer.StatusCode == http.StatusOK:
+	case resp.StatusCode == http.StatusOK:
 		return nil
-	case answer.StatusCode < http.StatusInternalServerError:
+	case resp.StatusCode < http.StatusInternalServerError:
 		return fault.New(fault.Refused, "have the proxy allow CONNECT to that host and port, without a login of its own",
-			"the proxy %s does not let it through (HTTP %d)", proxy.Host, answer.StatusCode)
+			"the proxy %s does not let it through (HTTP %d)", proxy.Host, resp.StatusCode)
 	}
-	return fmt.Errorf("the proxy %s does not reach it (HTTP %d)", proxy.Host, answer.StatusCode)
+	return fmt.Errorf("the proxy %s does not reach it (HTTP %d)", proxy.Host, resp.StatusCode)
 }
 
 // dialSocket connects to a unix socket, and looks who listens there before
