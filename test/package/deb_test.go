@@ -131,6 +131,23 @@ func TestUpgrade(t *testing.T) {
 	kept("a purge")
 }
 
+// TestUpgradeWarns upgrades where the settings have what the next release refuses,
+// where all is well, and where they are broken.
+func TestUpgradeWarns(t *testing.T) {
+	r := deb(t)
+	r.install(t)
+	for text, want := range map[string]string{
+		"[vault]\naddress = \"http://127.0.0.1:8200\"\n[vault.auth]\nmethod = \"token_file\"\ntoken_file = \"/t\"\n": "oci-secrets: settings /etc/oci-secrets/config.toml: vault: an http:// address",
+		"deadlin = \"5s\"\n": "oci-secrets: settings /etc/oci-secrets/config.toml: unknown key",
+		"[dict]\n":           "",
+	} {
+		r.write(t, "etc/oci-secrets/config.toml", text)
+		if got := r.must(t, "dpkg", "--no-triggers", "--install", "/tmp/oci-secrets.deb").Stderr; !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: told %q", text, got)
+		}
+	}
+}
+
 // TestRunning removes what was kept in memory for containers that run.
 func TestRunning(t *testing.T) {
 	r := deb(t)
