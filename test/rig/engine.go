@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,10 +53,17 @@ func RunEngine(m *testing.M, prefix string, base *string) int {
 // removeCgroups removes the control groups that an engine leaves behind, and
 // gives those that it cannot, because a process is in them.
 func removeCgroups(name string) (left []string) {
-	for _, below := range []string{"/*/*/", "/*/", ""} {
-		for _, hierarchy := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/"} {
-			dirs, _ := filepath.Glob(hierarchy + name + below)
-			for _, dir := range dirs {
+	for _, pattern := range []string{"/sys/fs/cgroup/*/" + name, "/sys/fs/cgroup/" + name} {
+		found, _ := filepath.Glob(pattern)
+		for _, top := range found {
+			var dirs []string
+			_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					dirs = append(dirs, path)
+				}
+				return nil
+			})
+			for _, dir := range slices.Backward(dirs) { // those below first
 				if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // some are the same group
 					left = append(left, err.Error())
 				}
