@@ -84,11 +84,11 @@ func TestValues(t *testing.T) {
 func TestOddNames(t *testing.T) {
 	var names []string
 	for c := byte(' '); c < 0x7f; c++ {
-		if name := "a" + string(c); c != '/' && spec.IsName(name) {
+		if name := "a" + string(c); !strings.ContainsRune("/?#", rune(c)) && spec.IsName(name) {
 			names = append(names, name, string(c)+"x")
 		}
 	}
-	names = append(names, "user@corp", " ", "é", "🔑", "?list=true", "#x", "&+=,:")
+	names = append(names, "user@corp", " ", "é", "🔑", "&+=,:")
 	dir := fmt.Sprintf("containers/odd-%d", runs.Add(1))
 	for version, mount := range map[int]string{1: kv1, 2: kv2} {
 		listed := mount + "/" + dir

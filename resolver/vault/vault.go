@@ -183,7 +183,7 @@ func (s *Source) Get(ctx context.Context, name string, version int) (*resolver.S
 	// The annotation's grammar forbids most of these; this is the last line before
 	// a path on the server.
 	if !isName(name) || version < 0 {
-		return nil, s.fault(fault.Annotation, "", "%q, version %d: not the name of a secret", clean(name), version)
+		return nil, s.fault(fault.Annotation, "Vault is asked for no name with ? or #, or with another form of what leads up", "%q, version %d: not the name of a secret", clean(name), version)
 	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -206,10 +206,11 @@ const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 
 // isName reports whether name is one that can be asked for, and stays one in its
 // usual form: a proxy that takes the wide form of a dot or a slash (NFKC of Unicode)
-// for the character itself would be led out of the prefix.
+// for the character itself would be led out of the prefix, and one that decodes once
+// too often would read a query behind a question mark.
 func isName(name string) bool {
 	usual := norm.NFKC.String(name)
-	return spec.IsName(name) && spec.IsName(usual) && strings.Count(usual, "/") == strings.Count(name, "/")
+	return spec.IsName(name) && spec.IsName(usual) && strings.Count(usual, "/") == strings.Count(name, "/") && !strings.ContainsAny(usual, "?#")
 }
 
 // plain reports whether p, of the settings, can be a part of a path without leaving
