@@ -24,11 +24,14 @@ func TestReusedPID(t *testing.T) {
 	stranger, echo := echoing(t, "cat")
 	target := &Target{pid: stranger.Process.Pid, pidfd: os.NewFile(uintptr(fd), "pidfd")}
 	defer target.Close()
-	tr, err := target.Trace("test")
+	tr, err := target.Trace("test\x1b\n\u009b")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tr.Close()
+	if got := tr.cmd.Args[1]; got != `test\u001b\u000a\u009b` {
+		t.Errorf("ps shows %q", got)
+	}
 	if err := tr.Deliver(t.Context(), []string{"A=1"}); !errors.Is(err, fault.Document) {
 		t.Errorf("error %v, want a fault.Document", err)
 	}

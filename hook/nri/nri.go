@@ -124,7 +124,7 @@ func hooked(hooks *api.Hooks) bool {
 
 // full is the name of a container for a person.
 func full(pod *api.PodSandbox, c *api.Container) string {
-	return fmt.Sprintf("container %s of pod %s/%s", c.GetName(), pod.GetNamespace(), pod.GetName())
+	return printable.Line(fmt.Sprintf("container %s of pod %s/%s", c.GetName(), pod.GetNamespace(), pod.GetName()))
 }
 
 // oneLine is an error as an engine can show it.

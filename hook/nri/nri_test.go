@@ -10,6 +10,8 @@ import (
 	"github.com/containerd/nri/pkg/api"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 )
 
 type annotations = map[string]string
@@ -194,6 +196,28 @@ func TestSynchronize(t *testing.T) {
 	const rest = " asks for secrets and has been created without the hook: create it again"
 	if d := cmp.Diff([]string{"container bare of pod ns/pod" + rest, "container own of pod ns/other" + rest}, said); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
+	}
+}
+
+// TestHostileText has a pod's author write to whoever reads events and logs.
+func TestHostileText(t *testing.T) {
+	const hostile = "a\x1b[2J\u009b2J\u202e\n<24>sshd[1]: x"
+	p := &Plugin{Path: binary}
+	_, _, err := p.CreateContainer(t.Context(), &api.PodSandbox{Annotations: annotations{"secrets.oci/" + hostile: hostile}}, &api.Container{Name: hostile})
+	if err == nil {
+		t.Fatal("it is accepted")
+	}
+	req := &api.ValidateContainerAdjustmentRequest{
+		Pod:       &api.PodSandbox{Name: hostile, Namespace: hostile, Annotations: annotations{"secrets.oci/from": "db"}},
+		Container: &api.Container{Name: hostile},
+	}
+	guard := (Guard{}).ValidateContainerAdjustment(t.Context(), req)
+	var log strings.Builder
+	(&Options{Log: &log}).tell("%s", hostile)
+	for _, text := range []string{err.Error(), guard.Error(), strings.TrimSuffix(log.String(), "\n")} {
+		if printable.Line(text) != text {
+			t.Errorf("%q", text)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/oci-secrets/oci-secrets/hook/printable"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -111,7 +112,7 @@ func (e *engine) write(w io.Writer, results [][checks]cell) error {
 			if len(c.text) > 40 { // the error has all of it
 				c.text = ""
 			}
-			cells = append(cells, c.String())
+			cells = append(cells, printable.Line(c.String()))
 		}
 		_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
 	}
@@ -119,7 +120,7 @@ func (e *engine) write(w io.Writer, results [][checks]cell) error {
 		return err
 	}
 	for _, note := range e.notes {
-		if _, err := fmt.Fprintln(w, "note: "+note); err != nil {
+		if _, err := fmt.Fprintln(w, "note: "+printable.Line(note)); err != nil {
 			return err
 		}
 	}

@@ -31,8 +31,8 @@ func TestImports(t *testing.T) {
 		"hook/pass":            {[]string{"resolver/memory/place", "hook/shim/argv", "resolver/config/runtimeline", "spec/jsontext"}, func(p string) bool { return slices.Contains(first, p) }},
 		"hook/inflight/tracer": {[]string{"hook/printable", "hook/syslog"}, func(p string) bool { return slices.Contains(first, p) }},
 		// The core knows no particular source, and no command line.
-		"spec":     {[]string{"spec/fault", "spec/jsontext"}, func(p string) bool { return !slices.Contains(heavy, p) }},
-		"resolver": {[]string{"spec", "spec/fault", "spec/jsontext"}, func(p string) bool { return !slices.Contains(heavy, p) }},
+		"spec":     {[]string{"spec/fault", "spec/jsontext", "spec/limit"}, func(p string) bool { return !slices.Contains(heavy, p) }},
+		"resolver": {[]string{"spec", "spec/fault", "spec/jsontext", "spec/limit"}, func(p string) bool { return !slices.Contains(heavy, p) }},
 	}
 	for pkg, tt := range tests {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", module+pkg).Output()
