@@ -45,6 +45,7 @@ func init() {
 
 // Run serves hook or precreate from the standard streams.
 func Run(ctx context.Context, s *start.Start, command string) error {
+	defer s.Watch(Exit)()
 	if err := start.Harden(); err != nil {
 		return err
 	}

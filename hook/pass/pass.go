@@ -39,6 +39,7 @@ const MaxInput = 64 << 20
 func init() {
 	args := commandLine()
 	if len(args) > 0 && IsShim(args[0]) {
+		alarm(lastSeconds)
 		passOn(args)
 		return
 	}
@@ -47,6 +48,7 @@ func init() {
 		Command = ""
 		return
 	}
+	alarm(lastSeconds)
 	// What cannot be read is not a document either; package fast says so.
 	Input = readAll(syscall.Stdin)
 	if len(Input) > MaxInput {

@@ -81,6 +81,7 @@ func (s *shim) run(ctx context.Context, name string) error {
 		return err
 	}
 	args := s.Args
+	defer s.start.Watch(s.tell)()
 	switch s.Command {
 	case "create", "run":
 		err = s.create(ctx)

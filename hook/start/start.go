@@ -36,6 +36,8 @@ type Start struct {
 
 	opened   *resolver.Resolver // what was asked, if anything was
 	delivery *delivery.Delivery // the one that is under way; nil where nobody is told
+	begun    time.Time          // see Watch
+	watch    *time.Timer        // nil where nobody watches
 }
 
 // Tell does deliver, which delivers what a container asks for in one of the ways
@@ -92,6 +94,7 @@ func (s *Start) Settings(ctx context.Context) (*config.Settings, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.until(settings.Deadline.Duration)
 	for _, warning := range settings.Warnings {
 		resolver.RecordOf(ctx).Note("%s", warning)
 	}
