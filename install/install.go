@@ -35,7 +35,8 @@ func marshal(v any) ([]byte, error) {
 // for runc, crun and any other runtime of the runtime-spec. prestart is
 // deprecated in the specification and understood by every runtime.
 func (h Hook) Runc() ([]byte, error) {
-	hook := specs.Hook{Path: h.Path, Args: h.args("hook")}
+	seconds := spec.HookTimeout
+	hook := specs.Hook{Path: h.Path, Args: h.args("hook"), Timeout: &seconds}
 	return marshal(map[string]any{"hooks": map[string]any{
 		"prestart": []specs.Hook{hook},
 		"poststop": []specs.Hook{hook},

@@ -62,7 +62,8 @@ func TestRuncIsSpec(t *testing.T) {
 	if err := json.Unmarshal(b, &s); err != nil {
 		t.Fatal(err)
 	}
-	hook := specs.Hook{Path: "/bin/oci-secrets", Args: []string{"oci-secrets", "hook", "--config", "/c"}}
+	seconds := 150
+	hook := specs.Hook{Path: "/bin/oci-secrets", Args: []string{"oci-secrets", "hook", "--config", "/c"}, Timeout: &seconds}
 	want := &specs.Hooks{Prestart: []specs.Hook{hook}, Poststop: []specs.Hook{hook}} //nolint:staticcheck // deprecated and everywhere
 	if diff := cmp.Diff(want, s.Hooks); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/oci-secrets/oci-secrets/spec"
 )
 
 // hooksD is a file of podman's hooks directories (oci-hooks(5)).
@@ -20,10 +22,6 @@ type hooksD struct {
 	} `json:"when"`
 	Stages []string `json:"stages"`
 }
-
-// hookSeconds is podman's limit for one run of the hook. It must be above the
-// deadline of the settings and the time to attach; the hook ends by itself.
-const hookSeconds = 60
 
 // Podman gives the file for a hooks directory that delivers in flight to every
 // container with one of our annotations.
@@ -39,7 +37,7 @@ func (h Hook) PodmanPrecreate() ([]byte, error) {
 }
 
 func (h Hook) hooksD(command string, stages ...string) hooksD {
-	seconds := hookSeconds
+	seconds := spec.HookTimeout
 	d := hooksD{
 		Version: "1.0.0",
 		Hook:    specs.Hook{Path: h.Path, Args: h.args(command), Timeout: &seconds},

@@ -5,9 +5,12 @@ package spec
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oci-secrets/oci-secrets/spec/jsontext"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // KeepFlag tells the hook that `exec` in the container goes through the runtime
@@ -23,6 +26,11 @@ const (
 	Prestart = "prestart"
 	Poststop = "poststop"
 )
+
+// HookTimeout is the timeout of a listed hook, in seconds. The hook ends by itself
+// before that; it is for one that cannot. runc and crun then kill the hook, and none
+// of its children.
+const HookTimeout = int(limit.Hook / time.Second)
 
 // HookArgs is the command line of the hook; config, which may be empty, names
 // its settings, and keep the directory of the [KeepFlag].
@@ -58,7 +66,7 @@ func (d *Doc) WithHook(program string, args []string, under ...string) ([]byte, 
 	for i, a := range args {
 		literals[i] = quote(a)
 	}
-	hook := `{"path":` + quote(program) + `,"args":[` + strings.Join(literals, ",") + "]}"
+	hook := `{"path":` + quote(program) + `,"args":[` + strings.Join(literals, ",") + `],"timeout":` + strconv.Itoa(HookTimeout) + "}"
 
 	var changes []change
 	listed := map[string]bool{}

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	hookKept  = `{"path":"/b/oci-secrets","args":["oci-secrets","hook","--keep","/s"]}`
-	hookBare  = `{"path":"/b/oci-secrets","args":["oci-secrets","hook"]}`
+	hookKept  = `{"path":"/b/oci-secrets","args":["oci-secrets","hook","--keep","/s"],"timeout":150}`
+	hookBare  = `{"path":"/b/oci-secrets","args":["oci-secrets","hook"],"timeout":150}`
 	othersOne = `{"path":"/bin/true","n":9007199254740993}`
 )
 

@@ -56,7 +56,7 @@ func (p *Plugin) CreateContainer(_ context.Context, pod *api.PodSandbox, c *api.
 	// say that it is in the spec.
 	adjust := &api.ContainerAdjustment{Annotations: annotations}
 	if !hooked(c.GetHooks()) {
-		hook := []*api.Hook{{Path: p.Path, Args: spec.HookArgs(p.Config, "")}}
+		hook := []*api.Hook{{Path: p.Path, Args: spec.HookArgs(p.Config, ""), Timeout: api.Int(spec.HookTimeout)}}
 		adjust.Hooks = &api.Hooks{CreateRuntime: hook, Poststop: hook}
 	}
 	return adjust, nil, nil

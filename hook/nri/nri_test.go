@@ -23,7 +23,7 @@ const (
 
 // ours is the hook as the plugin lists it.
 func ours() []*api.Hook {
-	return []*api.Hook{{Path: binary, Args: []string{"oci-secrets", "hook", "--config", "/c"}}}
+	return []*api.Hook{{Path: binary, Args: []string{"oci-secrets", "hook", "--config", "/c"}, Timeout: api.Int(150)}}
 }
 
 // cases are containers, and what the plugin makes of them.

@@ -30,16 +30,12 @@ import (
 	"github.com/oci-secrets/oci-secrets/resolver/throwaway"
 	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 )
 
 // DefaultDeadline is for everything that one start does: reading the settings,
-// login, reads, retries and delivery. maxDeadline keeps it below what podman is
-// told to wait for the hook (install/podman.go), so that it is our message that
-// ends a start.
-const (
-	DefaultDeadline = 10 * time.Second
-	maxDeadline     = 50 * time.Second
-)
+// login, reads, retries and delivery. At most it is [limit.Deadline].
+const DefaultDeadline = 10 * time.Second
 
 // Settings are what the operator decides. The names of the fields are the
 // keys of the file.
@@ -266,8 +262,8 @@ func (s *Settings) check() error {
 			errs.Add(s.errorf("", "chain names %q twice", name))
 		}
 	}
-	if s.Deadline.Duration > maxDeadline {
-		errs.Add(s.errorf("engines do not wait longer for a container's start", "deadline is %v, more than %v", s.Deadline, maxDeadline))
+	if s.Deadline.Duration > limit.Deadline {
+		errs.Add(s.errorf("engines do not wait longer for a container's start", "deadline is %v, more than %v", s.Deadline, limit.Deadline))
 	}
 	if e := s.Runtime.Exec; e != "on" && e != "off" {
 		errs.Add(s.errorf("", "runtime.exec is %q, and must be on or off", e))

@@ -267,7 +267,7 @@ func TestLoadRefuses(t *testing.T) {
 			"chain = [\"dict\", \"dict\"]\n[dict]", []string{`chain names "dict" twice`}, nil,
 		},
 		"a deadline above the engines'": {
-			"deadline = \"51s\"\n[dict]", []string{"deadline is 51s, more than 50s"}, []string{"engines do not wait longer for a container's start"},
+			"deadline = \"141s\"\n[dict]", []string{"deadline is 2m21s, more than 2m20s"}, []string{"engines do not wait longer for a container's start"},
 		},
 		"an outage mode that is none": {
 			"[vault.outage]\nmode = \"last\"", []string{`vault.outage.mode is "last", and must be refuse or last-known-good`}, nil,

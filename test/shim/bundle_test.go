@@ -43,7 +43,7 @@ func TestBundle(t *testing.T) {
 		}
 		return string(b)
 	}
-	hook := fmt.Sprintf(`{"path":%q,"args":["oci-secrets","hook","--keep",%q,"--config",%q]}`, rig.Binary(t), filepath.Join(s.dir, "kept"), s.config)
+	hook := fmt.Sprintf(`{"path":%q,"args":["oci-secrets","hook","--keep",%q,"--config",%q],"timeout":150}`, rig.Binary(t), filepath.Join(s.dir, "kept"), s.config)
 	want := strings.NewReplacer(`"timeout":1e1}`, `"timeout":1e1}, `+hook, "null", "["+hook+"]").Replace(strange)
 	amended := create()
 	if diff := cmp.Diff(want, amended); diff != "" {
