@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -74,7 +75,27 @@ func runInstall(c *cli.Context, e told) error {
 	if err != nil {
 		return err
 	}
-	return carryOut(c, p)
+	if err := carryOut(c, p); err != nil {
+		return err
+	}
+	return noteDeadline(c, m, e.name, o.Hook.Config)
+}
+
+// noteDeadline says where the settings have a deadline for which an engine does not
+// wait. Settings that cannot be read have none: they may come later.
+func noteDeadline(c *cli.Context, m *install.Machine, engine, path string) error {
+	if m.Root != "" {
+		path = filepath.Join(m.Root, cmp.Or(path, "/etc/oci-secrets/config.toml"))
+	}
+	settings, err := config.Load(path)
+	if err != nil {
+		return nil //nolint:nilerr // see above
+	}
+	note := m.TooLong(engine, settings.Deadline.Duration)
+	if note != "" {
+		_, err = fmt.Fprintln(c.App.Writer, "note: "+note)
+	}
+	return err
 }
 
 func runUninstall(c *cli.Context, e told) error {

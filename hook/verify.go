@@ -4,10 +4,12 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/oci-secrets/oci-secrets/install"
 	"github.com/oci-secrets/oci-secrets/install/verify"
 	"github.com/oci-secrets/oci-secrets/resolver/config"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -36,8 +38,16 @@ func verifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			for _, warning := range settings.Warnings {
-				if _, err := fmt.Fprintln(c.App.Writer, "note: "+warning); err != nil {
+			m := &install.Machine{}
+			if os.Geteuid() != 0 {
+				m.Config, m.State, _ = userDirectories() // without them it is the system's engine
+			}
+			notes := settings.Warnings
+			if note := m.TooLong(name, settings.Deadline.Duration); note != "" {
+				notes = append(notes, note)
+			}
+			for _, note := range notes {
+				if _, err := fmt.Fprintln(c.App.Writer, "note: "+note); err != nil {
 					return err
 				}
 			}

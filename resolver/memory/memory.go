@@ -161,8 +161,13 @@ func Release(dir string) error {
 	return p.Explain(unix.Rmdir(p.Path()))
 }
 
+// options are those of the mount. Half of the memory, which is what a tmpfs may have
+// otherwise, is too much for what nobody looks at; a start that finds the directory
+// full goes on without what it would keep there.
+const options = "mode=0700,size=10%"
+
 // Mount mounts a new file system in memory at dir, in the mount namespace of
-// the thread. It is not swapped out.
+// the thread. It is not swapped out. A ramfs has no size.
 func Mount(dir string) error {
 	p, err := private.Locate(dir)
 	if err != nil {
@@ -179,7 +184,7 @@ func Mount(dir string) error {
 
 func mountAt(dir *os.File) error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	err := unix.Mount("oci-secrets", handle(dir), "tmpfs", flags, "mode=0700,noswap")
+	err := unix.Mount("oci-secrets", handle(dir), "tmpfs", flags, options+",noswap")
 	if errors.Is(err, unix.EINVAL) {
 		err = unix.Mount("oci-secrets", handle(dir), "ramfs", flags, "mode=0700")
 	}

@@ -182,6 +182,15 @@ func TestMakeAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+	var st unix.Statfs_t
+	var info unix.Sysinfo_t
+	if err := errors.Join(unix.Statfs(dir, &st), unix.Sysinfo(&info)); err != nil {
+		t.Fatal(err)
+	}
+	size, memory := st.Blocks*uint64(st.Bsize), info.Totalram*uint64(info.Unit)
+	if st.Type == unix.TMPFS_MAGIC && (size == 0 || size > memory/9) {
+		t.Errorf("it may have %d of %d bytes", size, memory)
+	}
 	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 		t.Error(err)
 	}
