@@ -48,7 +48,7 @@ func TestHostileText(t *testing.T) {
 	state := func(annotations string) string {
 		return `{"id": ` + unescaped + `, "pid": 1, "status": "creating", "bundle": ` + unescaped + `, "annotations": ` + annotations + `}`
 	}
-	if err := lease.Put("state", lease.Record{Container: hostile, Path: hostile, ID: hostile}); err != nil {
+	if err := lease.Put(filepath.Join(dir, "state"), lease.Record{Container: hostile, Path: hostile, ID: hostile}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(filepath.Join(dir, "state"), unix.MNT_DETACH) }) // root's is mounted
