@@ -14,11 +14,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-secrets/oci-secrets/spec/limit"
 	"github.com/oci-secrets/oci-secrets/test/rig"
 	"github.com/oci-secrets/oci-secrets/test/vaulttest"
 )
@@ -55,7 +57,8 @@ func TestShim(t *testing.T) {
 		if err := json.Unmarshal([]byte(read(t, config)), &spec); err != nil {
 			t.Fatal(err)
 		}
-		ours := specs.Hook{Path: rig.Binary(t), Args: []string{"oci-secrets", "hook", "--keep", state, "--config", b.Config}}
+		timeout := int(limit.Hook / time.Second)
+		ours := specs.Hook{Path: rig.Binary(t), Args: []string{"oci-secrets", "hook", "--keep", state, "--config", b.Config}, Timeout: &timeout}
 		want := specs.Hooks{
 			Prestart: append(b.Spec.Hooks.Prestart, ours), Poststop: append([]specs.Hook{ours}, b.Spec.Hooks.Poststop...), //nolint:staticcheck // deprecated and everywhere
 		}
