@@ -26,7 +26,7 @@ func (m *Machine) bundle(o Options) (*engine, error) {
 				return nil, err
 			}
 			out, err := doc.WithHook(o.Hook.Path, spec.HookArgs(o.Hook.Config, ""), spec.Prestart, spec.Poststop)
-			if err == nil && !bytes.Contains(out, jsontext.AppendQuoted(nil, o.Hook.Path)) {
+			if err == nil && (!bytes.Contains(out, jsontext.AppendQuoted(nil, o.Hook.Path)) || hasOther(doc, o.Hook.Path)) {
 				return nil, refuse("oci-secrets uninstall bundle", "it lists the hook with another binary")
 			}
 			if err == nil && o.Hook.Config != "" && !bytes.Contains(out, jsontext.AppendQuoted(nil, o.Hook.Config)) {
@@ -39,13 +39,27 @@ func (m *Machine) bundle(o Options) (*engine, error) {
 			if err != nil {
 				return nil, err
 			}
-			bare, err := doc.WithoutHook()
+			bare, err := doc.WithoutHook("") // whichever binary it is with
 			if err == nil && original != nil && sameHooks(bare, original) {
 				return original, nil
 			}
 			return bare, err
 		},
 	}}}, nil
+}
+
+// hasOther reports whether a document has a hook that is called like ours and is
+// another program than the one at path.
+func hasOther(doc *spec.Doc, path string) bool {
+	bare, err := doc.WithoutHook(path)
+	if err != nil {
+		return false
+	}
+	if doc, err = spec.ParseDoc(bare); err != nil {
+		return false
+	}
+	none, err := doc.WithoutHook("")
+	return err == nil && !bytes.Equal(none, bare)
 }
 
 // sameHooks says that two documents differ at most in white space, and in lists

@@ -279,7 +279,7 @@ func FuzzHooks(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q came out as %q: %v", b, out, err)
 		}
-		ours, _, err := edited.hooks()
+		ours, _, err := edited.hooks(program)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,11 +297,11 @@ func FuzzHooks(f *testing.F) {
 			t.Fatalf("a second time %q becomes %q, %v", out, again, err)
 		}
 		// Without ours, what is left is what was there without ours.
-		was, err := d.WithoutHook()
+		was, err := d.WithoutHook(program)
 		if err != nil {
 			t.Fatal(err)
 		}
-		is, err := edited.WithoutHook()
+		is, err := edited.WithoutHook(program)
 		if err != nil {
 			t.Fatal(err)
 		}

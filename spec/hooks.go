@@ -3,6 +3,7 @@
 package spec
 
 import (
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -45,9 +46,31 @@ func HookArgs(config, keep string) []string {
 	return args
 }
 
-// IsHook reports whether a command is the hook, wherever the binary is.
-func IsHook(program string, args []string) bool {
-	return strings.HasPrefix(path.Base(program), "oci-secrets") && len(args) > 1 && args[1] == "hook"
+// IsHook reports whether a command is the hook: the program at own, by that or any
+// other name. A program that cannot be seen from here goes by the name that is
+// usual: the plugin and the guard of package nri may run in a container, and a
+// runtime refuses what is nowhere. Where own is empty the name alone counts.
+func IsHook(program string, args []string, own string) bool {
+	if len(args) < 2 || args[1] != "hook" {
+		return false
+	}
+	name := path.Base(program)
+	if own == "" {
+		return strings.HasPrefix(name, "oci-secrets")
+	}
+	if program == own {
+		return true
+	}
+	info, err := os.Stat(program)
+	if err != nil {
+		return name == "oci-secrets"
+	}
+	for _, p := range []string{own, "/proc/self/exe"} {
+		if self, err := os.Stat(p); err == nil && os.SameFile(info, self) {
+			return true
+		}
+	}
+	return false
 }
 
 // WithHook gives the document with the hook, program run with args, under the
@@ -57,7 +80,7 @@ func IsHook(program string, args []string) bool {
 // after it, because runtimes stop at a hook that fails, and what is kept and leased
 // for the container must go.
 func (d *Doc) WithHook(program string, args []string, under ...string) ([]byte, error) {
-	ours, stages, err := d.hooks()
+	ours, stages, err := d.hooks(program)
 	if err != nil {
 		return nil, err
 	}
@@ -122,10 +145,10 @@ func (d *Doc) WithAnnotation(key, value string) ([]byte, error) {
 	return d.apply([]change{{jsontext.Span{Start: insert, End: insert}, lead + quote(value)}}), nil
 }
 
-// WithoutHook gives the document without the hooks of ours. An array that loses
-// one also loses the white space between its elements.
-func (d *Doc) WithoutHook() ([]byte, error) {
-	ours, stages, err := d.hooks()
+// WithoutHook gives the document without the hooks of ours, which [IsHook] tells by
+// own. An array that loses one also loses the white space between its elements.
+func (d *Doc) WithoutHook(own string) ([]byte, error) {
+	ours, stages, err := d.hooks(own)
 	if err != nil || len(ours) == 0 {
 		return d.b, err
 	}
@@ -162,7 +185,7 @@ type listing struct {
 
 // hooks gives the hooks of ours, and the place of the hooks object; the zero
 // Span where there is none.
-func (d *Doc) hooks() (ours []listing, stages jsontext.Span, err error) {
+func (d *Doc) hooks(own string) (ours []listing, stages jsontext.Span, err error) {
 	hooks, ok, err := d.find(d.root, "hooks")
 	if err != nil || !ok || d.b[hooks.Value.Start] == 'n' {
 		return nil, jsontext.Span{}, err
@@ -177,7 +200,7 @@ func (d *Doc) hooks() (ours []listing, stages jsontext.Span, err error) {
 			return nil, jsontext.Span{}, err
 		}
 		for _, e := range place.elements {
-			if program, args := d.command(e); IsHook(program, args) {
+			if program, args := d.command(e); IsHook(program, args, own) {
 				ours = append(ours, listing{stage, e, args})
 			}
 		}

@@ -4,6 +4,10 @@ package spec
 
 import (
 	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,9 +79,59 @@ func TestWithoutHook(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := d.WithoutHook(); err != nil || string(got) != want {
+		if got, err := d.WithoutHook("/b/oci-secrets"); err != nil || string(got) != want {
 			t.Errorf("%s\nbecomes %s, %v\nwant    %s", doc, got, err, want)
 		}
+	}
+}
+
+// TestIsHook has programs that are ours, by whatever name, and others that are
+// called as if they were.
+func TestIsHook(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"oci-secrets", "oci-secrets-x", "other/oci-secrets"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755), os.WriteFile(filepath.Join(dir, name), nil, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(os.Link(dir+"/oci-secrets", dir+"/linked"), os.Symlink("oci-secrets", dir+"/symlink"), os.Symlink(self, dir+"/self"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]struct{ file, name bool }{
+		"oci-secrets":          {true, true},
+		"linked":               {true, false},
+		"symlink":              {true, false},
+		"self":                 {true, false},
+		"oci-secrets-x":        {false, true},
+		"other/oci-secrets":    {false, true},
+		"nowhere/oci-secrets":  {true, true},
+		"nowhere/oci-secrets2": {false, true},
+		"nowhere/other":        {false, false},
+	} {
+		args := []string{"oci-secrets-x", "hook", "--verbose"}
+		if got := IsHook(dir+"/"+name, args, dir+"/oci-secrets"); got != want.file {
+			t.Errorf("%s: %v", name, got)
+		}
+		if got := IsHook(dir+"/"+name, args, ""); got != want.name {
+			t.Errorf("%s, by name: %v", name, got)
+		}
+		if IsHook(dir+"/"+name, args[:1], dir+"/oci-secrets") || IsHook(dir+"/"+name, []string{"hook", "explain"}, "") {
+			t.Errorf("%s with other arguments is the hook", name)
+		}
+	}
+	// A foreign one is no reason to leave ours out.
+	doc, err := ParseDoc([]byte(`{"hooks":{"prestart":[{"path":"` + dir + `/oci-secrets-x","args":["oci-secrets-x","hook"]}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := doc.WithHook(dir+"/oci-secrets", HookArgs("", ""), Prestart)
+	if err != nil || strings.Count(string(b), `"path"`) != 2 {
+		t.Errorf("got %s, %v", b, err)
 	}
 }
 

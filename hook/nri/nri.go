@@ -55,7 +55,7 @@ func (p *Plugin) CreateContainer(_ context.Context, pod *api.PodSandbox, c *api.
 	// All of them: that an engine shows a container's annotation here does not
 	// say that it is in the spec.
 	adjust := &api.ContainerAdjustment{Annotations: annotations}
-	if !hooked(c.GetHooks()) {
+	if !hooked(c.GetHooks(), p.Path) {
 		hook := []*api.Hook{{Path: p.Path, Args: spec.HookArgs(p.Config, ""), Timeout: api.Int(spec.HookTimeout)}}
 		adjust.Hooks = &api.Hooks{CreateRuntime: hook, Poststop: hook}
 	}
@@ -74,7 +74,7 @@ func (p *Plugin) Synchronize(_ context.Context, pods []*api.PodSandbox, containe
 		pod := byID[c.GetPodSandboxId()]
 		annotations, err := asks(pod, c)
 		running := c.GetState() == api.ContainerState_CONTAINER_CREATED || c.GetState() == api.ContainerState_CONTAINER_RUNNING
-		if running && (annotations != nil || err != nil) && !hooked(c.GetHooks()) {
+		if running && (annotations != nil || err != nil) && !hooked(c.GetHooks(), p.Path) {
 			p.say("%s asks for secrets and has been created without the hook: create it again", full(pod, c))
 		}
 	}
@@ -82,11 +82,13 @@ func (p *Plugin) Synchronize(_ context.Context, pods []*api.PodSandbox, containe
 }
 
 // Guard refuses containers that ask for secrets and have no hook.
-type Guard struct{}
+type Guard struct {
+	For *Plugin // that lists the hook
+}
 
 // ValidateContainerAdjustment is called when all plugins have had a container.
 // The container is as the engine had it before them.
-func (Guard) ValidateContainerAdjustment(_ context.Context, req *api.ValidateContainerAdjustmentRequest) error {
+func (g Guard) ValidateContainerAdjustment(_ context.Context, req *api.ValidateContainerAdjustmentRequest) error {
 	annotations, err := asks(req.GetPod(), req.GetContainer())
 	if err != nil || annotations == nil {
 		return err
@@ -98,7 +100,7 @@ func (Guard) ValidateContainerAdjustment(_ context.Context, req *api.ValidateCon
 	told := !slices.ContainsFunc(slices.Collect(maps.Keys(annotations)), func(key string) bool {
 		return added.GetAnnotations()[key] != annotations[key]
 	})
-	if told && (hooked(req.GetContainer().GetHooks()) || hooked(added.GetHooks())) {
+	if told && (hooked(req.GetContainer().GetHooks(), g.For.Path) || hooked(added.GetHooks(), g.For.Path)) {
 		return nil
 	}
 	return fmt.Errorf("%s asks for secrets, and the NRI plugin oci-secrets has not added its hook: it is not connected, or was too slow",
@@ -115,10 +117,10 @@ func asks(pod *api.PodSandbox, c *api.Container) (map[string]string, error) {
 	return annotations, nil
 }
 
-// hooked reports whether the hook is where it delivers.
-func hooked(hooks *api.Hooks) bool {
+// hooked reports whether the hook, whose binary is at path, is where it delivers.
+func hooked(hooks *api.Hooks, path string) bool {
 	return slices.ContainsFunc(slices.Concat(hooks.GetPrestart(), hooks.GetCreateRuntime()), func(h *api.Hook) bool {
-		return spec.IsHook(h.GetPath(), h.GetArgs())
+		return spec.IsHook(h.GetPath(), h.GetArgs(), path)
 	})
 }
 

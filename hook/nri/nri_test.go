@@ -96,6 +96,11 @@ var cases = []struct {
 		want:  annotations{"secrets.oci/from": "db", criName: "web"},
 	},
 	{
+		name: "a hook of somebody else's, called like ours", pod: annotations{"secrets.oci/from": "db"},
+		hooks: &api.Hooks{Prestart: []*api.Hook{{Path: "/opt/oci-secrets-x", Args: []string{"oci-secrets-x", "hook"}}}},
+		want:  annotations{"secrets.oci/from": "db", criName: "web"},
+	},
+	{
 		name: "the hook is there", pod: annotations{"secrets.oci/from": "db"},
 		hooks: &api.Hooks{Prestart: []*api.Hook{{Path: "/opt/oci-secrets", Args: []string{"oci-secrets", "hook"}}}},
 		want:  annotations{"secrets.oci/from": "db", criName: "web"}, unhooked: true,
@@ -147,7 +152,7 @@ func TestGuard(t *testing.T) {
 			}
 			check := func(want string) {
 				t.Helper()
-				if err := (Guard{}).ValidateContainerAdjustment(t.Context(), req); (err == nil) != (want == "") ||
+				if err := (Guard{p}).ValidateContainerAdjustment(t.Context(), req); (err == nil) != (want == "") ||
 					err != nil && !strings.Contains(err.Error(), want) {
 					t.Errorf("got %v, want %q", err, want)
 				}

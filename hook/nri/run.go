@@ -67,7 +67,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := errors.Join(api.CheckPluginIndex(o.Index), api.CheckPluginName(o.Name)); err != nil {
 		return fault.New(fault.Usage, "see oci-secrets nri --help", "%w", err)
 	}
-	if !o.Guard && !spec.IsHook(o.Path, spec.HookArgs("", "")) {
+	if !o.Guard && !spec.IsHook(o.Path, spec.HookArgs("", ""), "") {
 		return fault.New(fault.Usage, "link instead of copying, or name it with --path",
 			"the hook %s would not be known for one: its name must begin with oci-secrets", o.Path)
 	}
@@ -119,7 +119,7 @@ func (o *Options) session(ctx context.Context) (connected bool, err error) {
 		plugin = struct {
 			*peer
 			Guard
-		}{p, Guard{}}
+		}{p, Guard{&o.Plugin}}
 	}
 	s, err := stub.New(plugin, options...)
 	if err != nil {

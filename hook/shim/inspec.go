@@ -69,8 +69,12 @@ func (s *shim) deliverSpec(ctx context.Context, path string, doc *spec.Doc, aske
 // withValues gives the document with env. A hook of ours would refuse such a
 // container; what it does at poststop is needed where something is kept or leased.
 func withValues(doc *spec.Doc, env []string, settings *config.Settings) ([]byte, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
 	steps := []func(*spec.Doc) ([]byte, error){
-		(*spec.Doc).WithoutHook,
+		func(d *spec.Doc) ([]byte, error) { return d.WithoutHook(self) },
 		func(d *spec.Doc) ([]byte, error) { return d.WithEnv(env) },
 	}
 	if settings.Runtime.Exec == "on" || settings.Vault != nil && len(settings.Vault.Dynamic) > 0 {
@@ -78,7 +82,6 @@ func withValues(doc *spec.Doc, env []string, settings *config.Settings) ([]byte,
 	}
 	var b []byte
 	for _, step := range steps {
-		var err error
 		if b, err = step(doc); err != nil {
 			return nil, err
 		}
