@@ -130,7 +130,7 @@ func subject(c *cli.Context) (asked spec.Asked, doc *spec.Doc, err error) {
 		if err != nil {
 			return spec.Asked{}, nil, err
 		}
-		asked, err = start.Asked(annotations)
+		asked, err = start.Asked(annotations, "")
 		return asked, doc, err
 	}
 	annotations := map[string]string{}
@@ -144,7 +144,7 @@ func subject(c *cli.Context) (asked spec.Asked, doc *spec.Doc, err error) {
 		}
 		annotations[key] = value
 	}
-	asked, err = start.Asked(annotations)
+	asked, err = start.Asked(annotations, "")
 	return asked, nil, err
 }
 

@@ -24,13 +24,10 @@ const (
 const none = "none:"
 
 // Parse gives what annotations ask for, by the grammar of README.md. The zero
-// Asked is the answer for annotations without a secrets.oci/ key, and for a
-// pod's sandbox. An error joins one fault for each thing that is wrong, each
-// one line.
+// Asked is the answer for annotations without a secrets.oci/ key. An error joins
+// one fault for each thing that is wrong, each one line. What a pod's sandbox has
+// in its annotations is for the pod's containers; see [IsSandbox].
 func Parse(annotations map[string]string) (Asked, error) {
-	if annotations[criType] == "sandbox" || annotations[crioType] == "sandbox" {
-		return Asked{}, nil
-	}
 	var keys, cut []string
 	size, names := 0, 0
 	for text, value := range annotations {

@@ -238,6 +238,7 @@ func long(n int) string { return strings.Repeat("x", n) }
 
 // TestParseOwnList covers what decides which list counts.
 func TestParseOwnList(t *testing.T) {
+	const here = "4f1d" // the container's id
 	with := func(more ...string) map[string]string {
 		m := map[string]string{keyFrom: "pod", keyContainer + "web": "own", keyDict: `{"A":"1"}`}
 		for i := 0; i < len(more); i += 2 {
@@ -273,11 +274,20 @@ func TestParseOwnList(t *testing.T) {
 		{"generated, no container", with(criName, "web", keyFrom+"/", "db"), "error"},
 		{"generated, for a part of a pod", with(criName, "web", keyContainer+"web/web", "db"), "error"},
 		{"cut in two", with(criName, "web", "db#K", "V"), "error"},
-		{"sandbox", with(criType, "sandbox", keyFrom, ",,"), "nothing"},
-		{"sandbox of CRI-O", with(crioType, "sandbox"), "nothing"},
+		{"sandbox", with(criType, "sandbox", criSandbox, here, keyFrom, ",,"), "nothing"},
+		{"sandbox of CRI-O", with(crioType, "sandbox", crioSandbox, here), "nothing"},
+		{"sandbox of another id", with(criName, "web", criType, "sandbox", criSandbox, "27aa", crioSandbox, here), "own"},
+		{"sandbox of no id", with(criName, "web", criType, "sandbox", crioType, "sandbox"), "own"},
+		{"container of the id", with(criName, "web", criType, "container", criSandbox, here), "own"},
 	} {
 		asked, err := Parse(test.annotations)
 		got := "nothing"
+		if IsSandbox(test.annotations, here) {
+			asked, err = Asked{}, nil
+		}
+		if IsSandbox(test.annotations, "") {
+			t.Errorf("%s: a container without an id is a sandbox", test.name)
+		}
 		if err != nil {
 			got = "error"
 		} else if len(asked.Requests) == 1 && len(asked.Dict) == 1 {

@@ -24,8 +24,11 @@ const (
 const (
 	criName  = "io.kubernetes.cri.container-name"
 	crioName = "io.kubernetes.container.name"
-	criType  = "io.kubernetes.cri.container-type"
-	crioType = "io.kubernetes.cri-o.ContainerType"
+
+	criType     = "io.kubernetes.cri.container-type"
+	criSandbox  = "io.kubernetes.cri.sandbox-id"
+	crioType    = "io.kubernetes.cri-o.ContainerType"
+	crioSandbox = "io.kubernetes.cri-o.SandboxID"
 )
 
 // target is what a key of ours is about.
@@ -83,9 +86,18 @@ func isCut(text string) bool {
 	})
 }
 
-// isKubernetes reports whether Parse reads the annotation to know where it is.
+// isKubernetes reports whether an annotation tells which container of a pod this is.
 func isKubernetes(text string) bool {
-	return text == criName || text == crioName || text == criType || text == crioType
+	return slices.Contains([]string{criName, crioName, criType, criSandbox, crioType, crioSandbox}, text)
+}
+
+// IsSandbox reports whether annotations are those of a pod's sandbox, by the id of
+// the container. Where people write annotations, they could write that it is one;
+// but its id, which containerd and CRI-O write beside that, an engine makes up when
+// they have written.
+func IsSandbox(annotations map[string]string, id string) bool {
+	return id != "" && (annotations[criType] == "sandbox" && annotations[criSandbox] == id ||
+		annotations[crioType] == "sandbox" && annotations[crioSandbox] == id)
 }
 
 // containerName is the name of this container in its pod.

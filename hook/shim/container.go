@@ -58,7 +58,7 @@ func (s *shim) find() (*container, spec.Asked, error) {
 		if err != nil {
 			return nil, spec.Asked{}, fault.New(fault.Document, "", "exec in container %s: what it asks for cannot be told: %w", id, err)
 		}
-		doc, asked, err := read(b)
+		doc, asked, err := read(b, filepath.Clean(id))
 		if err != nil {
 			return nil, spec.Asked{}, fmt.Errorf("exec in container %s: read %s: %w", id, config, err)
 		}

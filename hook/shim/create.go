@@ -33,7 +33,7 @@ func (s *shim) create(ctx context.Context) error {
 	if err != nil {
 		return fault.New(fault.Document, "", "what the container asks for cannot be told: %w", err)
 	}
-	doc, asked, err := read(b)
+	doc, asked, err := read(b, s.id())
 	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
@@ -101,10 +101,10 @@ func (s *shim) showHooks() bool {
 	return true
 }
 
-// read gives what a config.json asks for. One that cannot be read is left to
+// read gives what the config.json of the container called id asks for. One that cannot be read is left to
 // the runtime, which will not take it either, unless it may ask: runtimes are
 // more lenient than we are.
-func read(b []byte) (*spec.Doc, spec.Asked, error) {
+func read(b []byte, id string) (*spec.Doc, spec.Asked, error) {
 	doc, err := spec.ParseDoc(b)
 	if err != nil {
 		if !mayAsk(b) {
@@ -116,7 +116,7 @@ func read(b []byte) (*spec.Doc, spec.Asked, error) {
 	if err != nil {
 		return nil, spec.Asked{}, err
 	}
-	asked, err := start.Asked(annotations)
+	asked, err := start.Asked(annotations, id)
 	return doc, asked, err
 }
 

@@ -55,7 +55,7 @@ func (s *Start) hook(ctx context.Context, state []byte) error {
 			return err
 		}
 	}
-	asked, err := Asked(annotations)
+	asked, err := Asked(annotations, st.ID)
 	if err == nil && asked.None() {
 		return nil
 	}
@@ -121,9 +121,14 @@ func (s *Start) inFlight(ctx context.Context, st *specs.State, asked spec.Asked)
 }
 
 // Asked is what annotations ask for, of a container that the hook can deliver
-// to as far as they tell.
-func Asked(annotations map[string]string) (spec.Asked, error) {
+// to as far as they tell. The id is the container's, "" where it is not known. A
+// pod's sandbox gets nothing of what they ask, which is logged.
+func Asked(annotations map[string]string, id string) (spec.Asked, error) {
 	asked, err := spec.Parse(annotations)
+	if (err != nil || !asked.None()) && spec.IsSandbox(annotations, id) {
+		syslog.Info("container " + id + ": it is a pod's sandbox by its annotations, and gets nothing of what they ask for")
+		return spec.Asked{}, nil
+	}
 	if err != nil || asked.None() {
 		return asked, err
 	}

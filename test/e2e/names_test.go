@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -55,5 +56,41 @@ func TestForeignHook(t *testing.T) {
 		r.Start(t, b)
 		has(t, rig.AwaitReport(t, file).Env, "SECRET", canary)
 		r.Delete(t, b)
+	})
+}
+
+// TestSandboxByItsWord has a container whose author says that it is a pod's
+// sandbox, with all that may be known before it has an id, and of what the hook
+// makes of it when it does have the id.
+func TestSandboxByItsWord(t *testing.T) {
+	runtimes(t, func(t *testing.T, name string) {
+		canary := rig.Canary()
+		r, b, file, _ := shimmed(t, name, canary)
+		for key, value := range map[string]string{"container-type": "sandbox", "sandbox-id": "4f1d", "sandbox-name": "web", "sandbox-namespace": "default"} {
+			b.Annotate("io.kubernetes.cri."+key, value)
+		}
+		b.Annotate("io.kubernetes.cri-o.ContainerType", "sandbox")
+		b.Write(t)
+		r.Create(t, b)
+		r.Start(t, b)
+		has(t, rig.AwaitReport(t, file).Env, "SECRET", canary)
+		r.Delete(t, b)
+	})
+	// By the hook alone.
+	runtimes(t, func(t *testing.T, name string) {
+		r := rig.NewRuntime(t, name)
+		for id, want := range map[string]bool{"4f1d": true, "": false} {
+			canary := rig.Canary()
+			b, file := marking(t, "prestart", canary, "wait")
+			b.Annotate("io.kubernetes.cri.container-type", "sandbox")
+			b.Annotate("io.kubernetes.cri.sandbox-id", cmp.Or(id, b.ID))
+			b.Write(t)
+			r.Create(t, b)
+			r.Start(t, b)
+			if got := slices.Contains(rig.AwaitReport(t, file).Env, "SECRET="+canary); got != want {
+				t.Errorf("sandbox %q: it has its secret: %v", id, got)
+			}
+			r.Delete(t, b)
+		}
 	})
 }

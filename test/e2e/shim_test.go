@@ -375,6 +375,7 @@ func TestShimPasses(t *testing.T) {
 	r.Delete(t, b)
 
 	b.Annotate("io.kubernetes.cri.container-type", "sandbox")
+	b.Annotate("io.kubernetes.cri.sandbox-id", b.ID)
 	b.Annotate(from, "db")
 	b.Write(t)
 	before = read(t, config)
