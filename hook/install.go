@@ -71,6 +71,9 @@ func runInstall(c *cli.Context, e told) error {
 	if o.Hook, err = hookFlags(c); err != nil {
 		return err
 	}
+	if _, named, _ := config.Find(c.String("config")); e.name == "podman" && !m.Rootless() && !named {
+		o.Hook.Config = "" // it is for the podman of every user, who may have settings of his own
+	}
 	p, err := m.Install(e.name, o)
 	if err != nil {
 		return err

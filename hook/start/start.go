@@ -112,6 +112,10 @@ func (s *Start) open(ctx context.Context, c resolver.Container) (r *resolver.Res
 		return nil, time.Time{}, err
 	}
 	s.delivery.Configure(settings.Log)
+	if (s.Keep != "" || settings.Vault != nil) && !settings.Keeps() {
+		resolver.RecordOf(ctx).Note("nothing is kept between starts, because %s has no place: logins are not shared, exec asks anew, and nothing can be leased; "+
+			"set state_dir to a directory of this user's on a tmpfs", settings.StateDir)
+	}
 	if settings.Vault != nil && s.OpenVault == nil {
 		return nil, time.Time{}, ErrVault
 	}

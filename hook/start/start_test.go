@@ -92,3 +92,27 @@ func TestParseState(t *testing.T) {
 		}
 	}
 }
+
+// TestNoPlaceToKeep has a state directory that cannot be made. That is told where
+// something would be kept.
+func TestNoPlaceToKeep(t *testing.T) {
+	for name, tt := range map[string]struct {
+		keep, more string
+		noted      bool
+	}{
+		"exec":         {"/nowhere/oci-secrets", "[dict]", true},
+		"a Vault":      {"", "[vault]\naddress = \"https://vault.example\"\n[vault.auth]\nmethod = \"token\"\ntoken = \"t\"", true},
+		"nothing kept": {"", "[dict]", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			record := &resolver.Record{}
+			s := &Start{Config: settings(t, "state_dir = \"/nowhere/oci-secrets\"\n"+tt.more), Keep: tt.keep}
+			if _, _, err := s.open(resolver.WithRecord(t.Context(), record), resolver.Container{}); err != nil && !errors.Is(err, ErrVault) {
+				t.Fatal(err)
+			}
+			if notes := record.Notes(); (len(notes) == 1 && strings.HasPrefix(notes[0], "nothing is kept between starts")) != tt.noted {
+				t.Errorf("notes %q", notes)
+			}
+		})
+	}
+}

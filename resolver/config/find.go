@@ -7,7 +7,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/oci-secrets/oci-secrets/resolver/private"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
@@ -34,7 +33,11 @@ func Find(path string) (found string, named bool, err error) {
 		}
 		return abs, true, nil
 	}
-	if dir := userDirectory(); dir != "" {
+	dir, err := userDirectory()
+	if err != nil {
+		return "", false, err
+	}
+	if dir != "" {
 		file := filepath.Join(dir, "oci-secrets", "config.toml")
 		if _, err := os.Stat(filepath.Dir(file)); err == nil {
 			return file, false, nil
@@ -45,49 +48,58 @@ func Find(path string) (found string, named bool, err error) {
 
 // userDirectory is the directory of the user's configuration, for a user who is
 // not root on the host.
-func userDirectory() string { return userPlace("XDG_CONFIG_HOME", ".config") }
+func userDirectory() (string, error) { return userPlace("XDG_CONFIG_HOME", ".config") }
 
-// libDirectory is where files are that stay.
+// libDirectory is where files are that stay; "" where that cannot be known.
 func libDirectory() string {
-	if dir := userPlace("XDG_STATE_HOME", ".local/state"); dir != "" {
+	dir, err := userPlace("XDG_STATE_HOME", ".local/state")
+	switch {
+	case err != nil:
+		return ""
+	case dir != "":
 		return filepath.Join(dir, "oci-secrets")
 	}
 	return "/var/lib/oci-secrets"
 }
 
+// errNoHome says that nobody tells what a user's home is.
+var errNoHome error = fault.New(fault.Settings, "name the settings with --config, as `oci-secrets hook-config` and `install podman --rootless` do",
+	"settings: where this user's are is not known: HOME is not set, and /etc/passwd has no entry for the user")
+
 // userPlace is the directory that a variable of the XDG specification names, or
 // what stands for it, for a user who is not root on the host. A rootless
 // engine's hook is uid 0 in the engine's user namespace, and may have no HOME:
-// then the password file has it.
-func userPlace(variable, otherwise string) string {
+// then the password file has it, but for users that only a name service knows.
+// The settings of such a user are not silently those of the system.
+func userPlace(variable, otherwise string) (string, error) {
 	uid := private.HostUID()
 	if uid == 0 {
-		return ""
+		return "", nil
 	}
 	if dir := os.Getenv(variable); filepath.IsAbs(dir) {
-		return dir
+		return dir, nil
 	}
 	home := os.Getenv("HOME")
 	if !filepath.IsAbs(home) {
 		u, err := user.LookupId(strconv.Itoa(uid))
-		if err != nil {
-			return ""
+		switch {
+		case err == nil:
+			home = u.HomeDir
+		case os.Geteuid() == 0 && isOwn("/"): // the root of a system in a user namespace
+			return "", nil
+		default:
+			return "", errNoHome
 		}
-		home = u.HomeDir
 	}
-	return filepath.Join(home, otherwise)
+	return filepath.Join(home, otherwise), nil
 }
 
-// ForHook is the file that a hook must be told to read: the one that is named,
-// or one that is only found through this process's environment, of which a hook
-// may get nothing. It is empty where the hook finds the same by itself.
+// ForHook is the file that a hook is told to read: the one that [Find] finds here
+// and now, because a hook may get nothing of this process's environment. It is
+// empty where that file is not there and nobody has named it.
 func ForHook(path string) string {
 	path, named, err := Find(path)
-	if err != nil || named {
-		return path
-	}
-	xdg := os.Getenv("XDG_CONFIG_HOME")
-	if _, err := os.Stat(path); xdg != "" && strings.HasPrefix(path, xdg+"/") && err == nil {
+	if _, absent := os.Stat(path); err == nil && (named || absent == nil) {
 		return path
 	}
 	return ""

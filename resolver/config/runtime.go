@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +27,9 @@ import (
 // [Load] sees to it that the line is where this finds it.
 func RuntimePath(path string) (string, error) {
 	path, _, err := Find(path)
+	if errors.Is(err, errNoHome) { // which starts no container, and keeps none from being ended
+		path, err = systemFile, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -39,15 +43,35 @@ func RuntimePath(path string) (string, error) {
 	return runtimeline.Path(text), nil
 }
 
-// stateDir is the default of state_dir. A rootless engine's hook is told
-// nothing of $XDG_RUNTIME_DIR; where login sessions are kept, it is this
-// (file-hierarchy(7)).
+// stateDir is the default of state_dir: below the first of these that is there and
+// is this user's. A rootless engine's hook is told nothing of $XDG_RUNTIME_DIR;
+// where login sessions are kept, it is /run/user/UID (file-hierarchy(7)). Root of a
+// user namespace may be root of a whole system, which has a /run of its own (LXC).
+// Where none is there, nothing is kept; see [Settings.Keeps].
 func stateDir() string {
-	if uid := private.HostUID(); uid != 0 {
-		if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+	uid := private.HostUID()
+	if uid == 0 {
+		return "/run/oci-secrets"
+	}
+	session := filepath.Join("/run/user", strconv.Itoa(uid))
+	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), session, "/run"} {
+		if filepath.IsAbs(dir) && isOwn(dir) {
 			return filepath.Join(dir, "oci-secrets")
 		}
-		return filepath.Join("/run/user", strconv.Itoa(uid), "oci-secrets")
 	}
-	return "/run/oci-secrets"
+	return filepath.Join(session, "oci-secrets")
+}
+
+// isOwn reports whether a directory is there and belongs to this user.
+func isOwn(dir string) bool {
+	info, err := os.Stat(dir)
+	return err == nil && info.IsDir() && int(info.Sys().(*syscall.Stat_t).Uid) == os.Geteuid()
+}
+
+// Keeps reports whether there is a place for the state directory. Where there is
+// none, each start logs in anew, exec asks the sources again, and nothing can be
+// leased.
+func (s *Settings) Keeps() bool {
+	_, err := os.Stat(filepath.Dir(s.StateDir))
+	return err == nil
 }

@@ -55,7 +55,11 @@ func Make(dir string) (*os.Root, error) {
 		err = p.Explain(err)
 	}
 	if err != nil {
-		return nil, fault.New(fault.Delivery, "", "make the state directory: %w", err)
+		hint := ""
+		if errors.Is(err, fs.ErrNotExist) {
+			hint = "set state_dir to a directory of this user's on a tmpfs; where no session is kept, the default has no place"
+		}
+		return nil, fault.New(fault.Delivery, hint, "make the state directory %s: %w", dir, err)
 	}
 	if private.HostUID() == 0 {
 		if err := mount(p); err != nil {
