@@ -146,7 +146,7 @@ func (h *host) within(t *testing.T, c cost, res rig.Result, said string) {
 	if !slices.Contains([]int{0, 10, 11, 13, 14, 15, 16}, c.Code) {
 		t.Errorf("exit code %d: %.2000s", c.Code, res.Stderr)
 	}
-	for what, text := range map[string]string{"it said": said, "the log has": file(h.log), "the engine's log has": file(h.log + ".engine")} {
+	for what, text := range map[string]string{"it said": said, "the log has": text(h.log), "the engine's log has": text(h.log + ".engine")} {
 		most := mostText
 		if c.Code != 0 {
 			most = mostError
@@ -157,8 +157,8 @@ func (h *host) within(t *testing.T, c cost, res rig.Result, said string) {
 	}
 }
 
-// file is the text of a file that need not be there.
-func file(path string) string {
+// text is that of a file that need not be there.
+func text(path string) string {
 	b, _ := os.ReadFile(path)
 	return string(b)
 }
