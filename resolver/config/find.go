@@ -99,7 +99,7 @@ func userPlace(variable, otherwise string) (string, error) {
 // empty where that file is not there and nobody has named it.
 func ForHook(path string) string {
 	path, named, err := Find(path)
-	if _, absent := os.Stat(path); err == nil && (named || absent == nil) {
+	if _, missing := os.Stat(path); err == nil && (named || missing == nil) {
 		return path
 	}
 	return ""
