@@ -96,9 +96,10 @@ func TestKubeGenerate(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := newSite(t, root, three)
 			name, pod := s.name(t), s.pod(t)
-			s.must(t, "create", "--name", name, from(c.list), image)
+			s.must(t, "create", "--name", name, "--network", "host", from(c.list), image)
 			file := s.dir + "/pod.yaml"
 			text := strings.ReplaceAll(s.must(t, "generate", "kube", name), name+"-pod", pod)
+			text = strings.Replace(text, "\nspec:\n", "\nspec:\n  restartPolicy: Never\n", 1)
 			s.write(t, file, text, 0o644)
 			r := s.podman(t, "kube", "play", file)
 			for _, want := range []string{"take /" + name + " off the key", c.told} {
