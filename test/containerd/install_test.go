@@ -16,13 +16,14 @@ import (
 )
 
 // prepare makes a containerd's namespace look like a machine: /etc, /var/lib and
-// /opt are copies, config.toml and the plugins are where they usually are, and
+// /opt are copies without what the host has there of ours, config.toml and the plugins are where they usually are, and
 // the binary and its link are on the path.
 const prepare = `set -e
 for d in /etc /var/lib /opt; do
 	mkdir -p /run/own$d /run/work$d
 	mount -t overlay -o lowerdir=$d,upperdir=/run/own$d,workdir=/run/work$d overlay $d
 done
+cd /` + rig.Uninstalled + `
 mkdir -p /etc/containerd /opt/nri "$1/bin"
 ln -s "$1/config.toml" /etc/containerd/config.toml
 ln -s "$1/plugins" /opt/nri/plugins

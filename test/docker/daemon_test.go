@@ -19,7 +19,8 @@ import (
 
 // namespaces is the first process of a docker's namespaces. It hands the signal
 // to end on to dockerd, and reaps what containers leave to it. What is written below
-// /etc, /opt and /var/lib stays in the namespaces, but for docker's own settings.
+// /etc, /opt and /var/lib stays in the namespaces, but for docker's own settings, and
+// what the host has there of ours is not seen.
 const namespaces = `
 set -e
 settings=$1
@@ -31,6 +32,7 @@ for d in /etc /opt /var/lib; do
 	mkdir -p /run/own$d /run/work$d
 	mount -t overlay -o lowerdir=$d,upperdir=/run/own$d,workdir=/run/work$d overlay $d
 done
+cd /` + rig.Uninstalled + `
 mkdir -p /etc/docker
 mount --bind "$settings" /etc/docker
 "$@" &

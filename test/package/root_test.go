@@ -31,7 +31,8 @@ mount -t tmpfs tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
 mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
 cd "$1/root"
-rm -rf etc/oci-secrets etc/containers etc/docker etc/containerd etc/crio etc/systemd/system opt usr/share/containers
+` + rig.Uninstalled + `
+rm -rf etc/containers opt usr/share/containers
 printf 'root:x:0:0::/root:/bin/sh\nsomebody:x:1000:1000::/home/somebody:/bin/sh\n' >etc/passwd
 mount -t proc proc proc
 mount -t tmpfs tmpfs run
@@ -39,6 +40,7 @@ mount -t tmpfs tmpfs tmp
 mount -t tmpfs -o mode=755 tmpfs dev # the machine's is shared with all that runs on it
 mknod -m 666 dev/null c 1 3
 mknod -m 666 dev/urandom c 1 9
+if chroot . dpkg --status oci-secrets >/dev/null 2>&1; then chroot . dpkg --purge oci-secrets >&2; fi
 echo ready
 read _ || :
 `

@@ -158,6 +158,8 @@ func (s *site) search(t *testing.T, canary, id string) hits {
 	h := hits{}
 	inside := fmt.Sprintf("/proc/%d/root", holder.Process.Pid)
 	dirs := []string{s.store.dir, inside + "/run", inside + "/dev/shm", inside + "/var/lib/containers", inside + "/var/tmp", inside + "/etc/containers"}
+	theirs, _ := filepath.Glob(inside + "/tmp/*")
+	dirs = append(dirs, slices.DeleteFunc(theirs, func(dir string) bool { return dir == inside+base })...)
 	runtimes := inside + "/run"
 	if s.rootless {
 		dirs = append(dirs, rootless.HomeDir)

@@ -3,18 +3,17 @@
 // Package podman tests both ways into podman, root and rootless, with the real
 // one: hooks.d with in-flight delivery, and the precreate filter.
 //
-// Everything happens in a mount namespace of its own, in which /run, /dev/shm
-// and /var/lib/containers are empty and /etc and /var/lib are copies, so that nothing is shared with the
-// podman of the host and everything podman could write to can be searched.
-// crun, which refuses a host with both versions of control groups, also needs
-// that. Rootless runs are those of a user made for the test run.
+// Everything happens in a mount namespace of its own, in which /run, /dev/shm,
+// /tmp, /var/tmp and /var/lib/containers are empty and /etc and /var/lib are copies
+// without what podman and oci-secrets have there, so that nothing is shared with the
+// podman of the host, everything podman could write to can be searched, and nothing of
+// it stays. crun, which refuses a host with both versions of control groups, also needs
+// that. Rootless runs are those of a user that is known there alone.
 package podman
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -34,31 +33,38 @@ var base string
 // holder keeps the mount namespace while no container runs in it.
 var holder *exec.Cmd
 
-// mountPoint says that /var/lib/containers is only made to be mounted on.
-var mountPoint bool
-
-// rootless is the user of the rootless engine.
-var rootless *user.User
-
-const (
-	userPrefix = "oci-sec-"            // and the pid of the test run
-	basePrefix = "oci-secrets-podman-" // with the user's home below it
+// rootless is the user of the rootless engine, whose containers have 65536 user ids
+// from subordinate on.
+var (
+	rootless    *user.User
+	subordinate uint64
 )
 
-// namespace prepares the mount namespace, says so, and waits for its end.
+// namespace prepares the mount namespace, with base, the tests' directory, at its
+// place. Then it makes the user, says so, and waits for its end.
 const namespace = `
 set -e
+base=$1 user=$2 uid=$3 subordinate=$4
 if grep -q ' /sys/fs/cgroup/unified ' /proc/self/mounts; then umount -l /sys/fs/cgroup/unified; fi
-mkdir -p /var/lib/containers
 mount -t tmpfs -o mode=755 tmpfs /run
+mkdir /run/base
+mount --bind "$base" /run/base
 for d in /etc /var/lib; do
 	mkdir -p /run/own$d /run/work$d
 	mount -t overlay -o lowerdir=$d,upperdir=/run/own$d,workdir=/run/work$d overlay $d
 done
-for d in /dev/shm /var/lib/containers /var/tmp; do mount -t tmpfs -o mode=755 tmpfs $d; done
-chmod 1777 /dev/shm /var/tmp
-mkdir -p -m 700 /run/user/$1
-chown $1 /run/user/$1
+cd /` + rig.Uninstalled + `
+mkdir -p /var/lib/containers
+for d in /dev/shm /tmp /var/lib/containers /var/tmp; do mount -t tmpfs -o mode=755 tmpfs $d; done
+chmod 1777 /dev/shm /tmp /var/tmp
+mkdir -p "$base"
+mount --move /run/base "$base"
+echo "$user:x:$uid:$uid::$base/home:/bin/sh" >>/etc/passwd
+echo "$user:x:$uid:" >>/etc/group
+echo "$user:$subordinate:65536" | tee -a /etc/subuid >>/etc/subgid
+mkdir -m 755 "$base/home"
+mkdir -p -m 700 /run/user/$uid
+chown $uid:$uid "$base/home" /run/user/$uid
 echo ready
 read _ || :
 `
@@ -82,25 +88,23 @@ func TestMain(m *testing.M) {
 }
 
 func setUp() error {
-	removeStaleUsers()
 	var err error
-	if base, err = os.MkdirTemp("", basePrefix); err != nil {
+	if base, err = os.MkdirTemp("", "oci-secrets-podman-"); err != nil {
 		return err
 	}
 	if err := os.Chmod(base, 0o755); err != nil {
 		return err
 	}
-	_, err = os.Stat("/var/lib/containers")
-	mountPoint = errors.Is(err, fs.ErrNotExist)
-	name := userPrefix + strconv.Itoa(os.Getpid())
-	home := filepath.Join(base, "home")
-	if out, err := exec.Command("useradd", "--create-home", "--home-dir", home, name).CombinedOutput(); err != nil {
-		return fmt.Errorf("useradd: %w: %s", err, out)
-	}
-	if rootless, err = user.Lookup(name); err != nil {
+	if err := os.Setenv("TMPDIR", base); err != nil { // what the tests make is to be seen in the namespace
 		return err
 	}
-	holder = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", namespace, "sh", rootless.Uid)
+	// Another test run has another user: it looks for the processes of its own.
+	run := os.Getpid() % 16384
+	id := strconv.Itoa(1<<20 + run)
+	rootless = &user.User{Uid: id, Gid: id, Username: "oci-secrets", HomeDir: filepath.Join(base, "home")}
+	subordinate = uint64(16384+run) << 16
+	holder = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", namespace, "sh",
+		base, rootless.Username, id, strconv.FormatUint(subordinate, 10))
 	holder.Stderr = os.Stderr
 	// Its end of file ends the holder, however this process ends.
 	if _, err := holder.StdinPipe(); err != nil {
@@ -150,16 +154,8 @@ func tearDown() error {
 		_ = holder.Process.Kill()
 		_ = holder.Wait()
 	}
-	if rootless != nil {
-		if err := removeUser(rootless.Username); err != nil {
-			left = append(left, err.Error())
-		}
-	}
 	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || base != "" && bytes.Contains(mounts, []byte(base)) {
 		left = append(left, "a mount below "+base)
-	}
-	if mountPoint {
-		_ = os.Remove("/var/lib/containers")
 	}
 	if base != "" {
 		if err := os.RemoveAll(base); err != nil {
@@ -189,12 +185,7 @@ func (p proc) pause() bool {
 // ours are the processes in the mount namespace, but for the holder, and those
 // of the user.
 func ours() []proc {
-	uids := map[uint64]bool{}
-	if rootless != nil {
-		uid, _ := strconv.ParseUint(rootless.Uid, 10, 32)
-		uids[uid] = true
-	}
-	from, count := subordinate()
+	user, _ := strconv.ParseUint(rootless.Uid, 10, 32)
 	ns, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", holder.Process.Pid))
 	var found []proc
 	entries, _ := os.ReadDir("/proc")
@@ -205,7 +196,7 @@ func ours() []proc {
 		}
 		uid := uidOf(pid)
 		mnt, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid))
-		if uids[uid] || uid >= from && uid < from+count || ns != "" && mnt == ns {
+		if uid == user || uid >= subordinate && uid < subordinate+65536 || ns != "" && mnt == ns {
 			cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 			if err != nil || len(cmdline) == 0 {
 				continue // it has ended, or is about to be waited for
@@ -230,72 +221,8 @@ func uidOf(pid int) uint64 {
 	return 1<<32 - 1
 }
 
-// subordinate is the range of uids that the user's containers have.
-func subordinate() (from, count uint64) {
-	if rootless == nil {
-		return 0, 0
-	}
-	b, _ := os.ReadFile("/etc/subuid")
-	for line := range strings.Lines(string(b)) {
-		f := strings.Split(strings.TrimSpace(line), ":")
-		if len(f) == 3 && f[0] == rootless.Username {
-			from, _ = strconv.ParseUint(f[1], 10, 32)
-			count, _ = strconv.ParseUint(f[2], 10, 32)
-		}
-	}
-	return from, count
-}
-
 func end(pid int) {
 	if p, err := os.FindProcess(pid); err == nil {
 		_ = p.Kill()
-	}
-}
-
-func removeUser(name string) error {
-	var out []byte
-	var err error
-	// userdel refuses while a process of the user is still on its way out.
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if out, err = exec.Command("userdel", name).CombinedOutput(); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("userdel %s: %w: %s", name, err, out)
-	}
-	for _, file := range []string{"/etc/passwd", "/etc/group", "/etc/subuid", "/etc/subgid"} {
-		if b, err := os.ReadFile(file); err != nil || bytes.Contains(b, []byte(name+":")) {
-			return fmt.Errorf("%s still has %s (%w)", file, name, err)
-		}
-	}
-	return nil
-}
-
-// removeStaleUsers removes the users of test runs that were killed.
-func removeStaleUsers() {
-	b, _ := os.ReadFile("/etc/passwd")
-	for line := range strings.Lines(string(b)) {
-		name, rest, _ := strings.Cut(line, ":")
-		run, ok := strings.CutPrefix(name, userPrefix)
-		pid, err := strconv.Atoi(run)
-		if !ok || err != nil {
-			continue
-		}
-		if _, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
-			continue // that run goes on
-		}
-		f := strings.Split(rest, ":")
-		uid, err := strconv.ParseUint(f[1], 10, 32)
-		entries, _ := os.ReadDir("/proc")
-		for _, e := range entries {
-			if pid, atoi := strconv.Atoi(e.Name()); atoi == nil && err == nil && uid != 0 && uidOf(pid) == uid {
-				end(pid)
-			}
-		}
-		_ = removeUser(name)
-		if dir := filepath.Dir(f[4]); strings.HasPrefix(filepath.Base(dir), basePrefix) {
-			_ = os.RemoveAll(dir)
-		}
 	}
 }

@@ -68,7 +68,6 @@ func TestFileModes(t *testing.T) {
 		openStore(t, m)
 		uid, _ := strconv.Atoi(rootless.Uid)
 		gid, _ := strconv.Atoi(rootless.Gid)
-		from0, _ := subordinate()
 		for _, c := range []struct {
 			name     string
 			uid, gid int
@@ -81,7 +80,7 @@ func TestFileModes(t *testing.T) {
 			{"the user's, its group may write", uid, gid, 0o660, "its group can write it"},
 			{"the host's root's, for the user's group", 0, gid, 0o640, ""},
 			{"the host's root's alone", 0, 0, 0o600, "cannot be read: access denied"},
-			{"the container's root's", int(from0), gid, 0o640, "it must belong to root or to uid 0"}, //nolint:gosec // a uid
+			{"the container's root's", int(subordinate), gid, 0o640, "it must belong to root or to uid 0"}, //nolint:gosec // a uid
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				s := newSite(t, m, three)

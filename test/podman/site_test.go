@@ -221,6 +221,7 @@ func newSite(t *testing.T, m mode, have secrets) *site {
 	} else {
 		s.install(t, rig.Binary(t), s.config)
 	}
+	rig.WantSeen(t, s.argv(nil)[:2], s.config)
 	return s
 }
 
