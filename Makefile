@@ -4,7 +4,7 @@ GO    ?= go
 BIN   := bin/oci-secrets
 VAULT ?= yes
 
-.PHONY: build man install uninstall package demo test test-engines conformance bench faults fuzz lint setup setup-engines clean
+.PHONY: build man install uninstall package demo test test-engines conformance bench faults fuzz lint setup setup-engines setup-conformance setup-lint clean
 .DELETE_ON_ERROR:
 
 # One static binary. The tag leaves the Markdown parser out of urfave/cli, whose
@@ -59,6 +59,7 @@ setup:
 	test/setup/vault.sh
 	test/setup/vaultplugin.sh kubernetes
 	test/setup/vaultplugin.sh postgresql
+	$(GO) list -deps -test ./... tool >/dev/null # has the modules, too
 
 # Every test, against real runtimes, a real podman and a real Vault. As root.
 # What was true of those a while ago need not be true now: no cached results.
@@ -77,14 +78,21 @@ setup-engines: setup
 	test/setup/tool.sh nfpm
 	test/setup/rpm.sh
 
+setup-conformance:
+	test/setup/packages.sh conformance
+
+setup-lint:
+	test/setup/packages.sh lint
+	test/setup/tool.sh golangci-lint
+	test/setup/tool.sh govulncheck
+
 # The tests with docker and containerd and with packages, and runc's own suite
 # with the shim in runc's place. As root.
 test-engines: build setup-engines conformance
 	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_TEST_ENGINES=1 $(GO) test -count 1 -timeout 40m ./test/containerd ./test/docker ./test/package
 
 # runc's own integration suite, with the shim in runc's place. As root.
-conformance: build
-	test/setup/packages.sh conformance
+conformance: build setup-conformance
 	test/conformance/run.sh
 
 # Prints the table of README.md.
@@ -104,8 +112,7 @@ FUZZTIME ?= 60s
 fuzz:
 	test/fuzz.sh $(FUZZTIME)
 
-lint:
-	test/setup/packages.sh lint
+lint: setup-lint
 	test/lint.sh
 
 clean:

@@ -8,6 +8,7 @@
 #   packages.sh lint           what the linters need
 #   packages.sh conformance    what runc's integration suite needs
 #   packages.sh package        what the tests of deb and rpm need
+#   packages.sh fresh          what test/fresh.sh needs
 set -euo pipefail
 
 # What is looked for, a program or files, and the package that has it.
@@ -32,6 +33,7 @@ test=(
 	curl:curl
 	setpriv:util-linux
 	ps:procps
+	ip:iproute2
 	/usr/lib/python3/dist-packages/dotenv/main.py:python3-dotenv
 	'/usr/lib/postgresql/*/bin/postgres:postgresql'
 )
@@ -50,6 +52,10 @@ package=(
 	nsenter:util-linux
 	systemd-analyze:systemd
 )
+fresh=(
+	debootstrap:debootstrap
+	pivot_root:util-linux
+)
 
 case ${1-} in
 demo) wanted=("${demo[@]}") ;;
@@ -57,8 +63,9 @@ test) wanted=("${test[@]}") ;;
 lint) wanted=("${lint[@]}") ;;
 conformance) wanted=("${conformance[@]}") ;;
 package) wanted=("${package[@]}") ;;
+fresh) wanted=("${fresh[@]}") ;;
 *)
-	echo "usage: $0 demo|test|lint|conformance|package" >&2
+	echo "usage: $0 demo|test|lint|conformance|package|fresh" >&2
 	exit 2
 	;;
 esac
