@@ -23,7 +23,9 @@ if [[ ${1-} != --inside ]]; then
 	((EUID == 0)) || { echo 'host.sh makes namespaces: run it as root' >&2; exit 1; }
 	net=--net
 	[[ ${1-} != --online ]] || { net='' && shift; }
-	scratch=$(mktemp -d "${XDG_CACHE_HOME:-$HOME/.cache}/oci-secrets-host-XXXXXX") # it is below no directory that is hidden
+	cache=${XDG_CACHE_HOME:-$HOME/.cache} # below no directory that is hidden
+	mkdir -p "$cache"
+	scratch=$(mktemp -d "$cache/oci-secrets-host-XXXXXX")
 	trap 'rm -rf "$scratch"' EXIT
 	unset TMPDIR
 	# shellcheck disable=SC2086 # there may be none

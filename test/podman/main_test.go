@@ -98,9 +98,14 @@ func setUp() error {
 	if err := os.Setenv("TMPDIR", base); err != nil { // what the tests make is to be seen in the namespace
 		return err
 	}
-	// Another test run has another user: it looks for the processes of its own.
+	// A user that no machine and no other test run has: it looks for the processes of
+	// its own. The owner of what it imports must be below 65536 in a container, too.
 	run := os.Getpid() % 16384
-	id := strconv.Itoa(1<<20 + run)
+	id := strconv.Itoa(20000 + run)
+	for _, err := user.LookupId(id); err == nil; _, err = user.LookupId(id) {
+		run = (run + 1) % 16384
+		id = strconv.Itoa(20000 + run)
+	}
 	rootless = &user.User{Uid: id, Gid: id, Username: "oci-secrets", HomeDir: filepath.Join(base, "home")}
 	subordinate = uint64(16384+run) << 16
 	holder = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", namespace, "sh",
