@@ -57,8 +57,10 @@ func TestNew(t *testing.T) {
 		"none, TLS": {func(c *vault.Config) {
 			c.Addresses, c.Auth = []string{"https://localhost:8200"}, vault.Auth{Method: "none"}
 		}, ""},
-		"none, with a token": {func(c *vault.Config) { c.Addresses, c.Auth.Method = []string{"unix:///run/vault.sock"}, "none" },
-			"auth method none does not use token"},
+		"none, with a token": {
+			func(c *vault.Config) { c.Addresses, c.Auth.Method = []string{"unix:///run/vault.sock"}, "none" },
+			"auth method none does not use token",
+		},
 		"proxy":             {func(c *vault.Config) { c.Proxy = "http://proxy.example:3128/" }, ""},
 		"proxy, a name":     {func(c *vault.Config) { c.Proxy = "proxy.example:3128" }, `write it as "http://proxy.example:3128"`},
 		"proxy, TLS":        {func(c *vault.Config) { c.Proxy = "https://proxy.example:3128" }, "proxy is not an http URL"},
