@@ -59,6 +59,9 @@ func engineFlags(command string, e told) []cli.Flag {
 	if e.name != "bundle" && e.name != "podman" && (e.name != "docker" || command == "install") {
 		flags = append(flags, &cli.BoolFlag{Name: "reload", Usage: "make the engine read its configuration"})
 	}
+	if e.name == "containerd" {
+		flags = append(flags, &cli.StringFlag{Name: "file", Usage: "containerd's configuration `PATH` (default: /etc/containerd/config.toml)"})
+	}
 	if command == "uninstall" {
 		if e.name == "bundle" {
 			return flags

@@ -129,7 +129,7 @@ func runUninstall(c *cli.Context, e told) error {
 
 // target is the machine that a command is about.
 func target(c *cli.Context, e told) (*install.Machine, install.Options, error) {
-	o := install.Options{Default: c.Bool("set-default"), NRI: c.Bool("nri")}
+	o := install.Options{Default: c.Bool("set-default"), NRI: c.Bool("nri"), File: c.String("file")}
 	m := &install.Machine{Run: ask}
 	switch args := c.Args(); {
 	case e.name == "bundle":
@@ -143,6 +143,9 @@ func target(c *cli.Context, e told) (*install.Machine, install.Options, error) {
 		return nil, o, report.Usage("%s takes no argument, and got %q", e.name, args.First())
 	}
 	root := c.String("root")
+	if o.File != "" && !filepath.IsAbs(o.File) {
+		return nil, o, fault.New(fault.Usage, "with --root it is the path in that tree", "--file %q: give an absolute path", o.File)
+	}
 	switch {
 	case c.Bool("rootless") && root != "":
 		return nil, o, report.Usage("--rootless is for your own %s here, and --root for another tree", e.name)

@@ -4,6 +4,7 @@ package install
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -22,7 +23,7 @@ var nriLinks = []string{"99-oci-secrets-guard", "10-oci-secrets"}
 // imports would not do: up to 1.7, an imported file that has a plugin's table
 // replaces all that config.toml says of the plugin.
 func (m *Machine) containerd(o Options) (*engine, error) {
-	const path = "/etc/containerd/config.toml"
+	path := cmp.Or(o.File, "/etc/containerd/config.toml")
 	var major int
 	e := &engine{reload: &reload{unit: "containerd", verb: "restart"}}
 	e.ask = func() error {

@@ -22,6 +22,7 @@ type Options struct {
 	Default bool   // let the engine use the shim for every container
 	Bundle  string // the directory of a bundle
 	NRI     bool   // containerd: also start the NRI plugin
+	File    string // containerd: its configuration; "" for the usual place
 }
 
 // engine is what one engine is told: files, in the order in which they are

@@ -22,7 +22,7 @@ import (
 
 // script is one file of testdata/plan: a machine before and after.
 //
-//	install ENGINE [default] [nri] [rootless]
+//	install ENGINE [default] [nri] [rootless] [file PATH]
 //	answer COMMAND => OUTPUT       what an engine says
 //
 // then the files before/..., after/... (as install leaves them), edited/... (what
@@ -59,6 +59,9 @@ func readScript(t *testing.T, path string) (*script, *txtar.Archive) {
 			s.options.Default = slices.Contains(words, "default")
 			s.options.NRI = slices.Contains(words, "nri")
 			s.rootless = slices.Contains(words, "rootless")
+			if at := slices.Index(words, "file"); at >= 0 {
+				s.options.File = words[at+1]
+			}
 			if s.engine == "bundle" {
 				s.options.Bundle = "/bundle"
 			}
