@@ -9,6 +9,9 @@
 # container without its secrets in a moment in which its hook is missing.
 # uninstall removes these files and the one directory that is ours alone. What an
 # operator has in /etc/oci-secrets is nobody else's.
+#
+# Nothing outside of $DESTDIR is touched, whatever links are in it; those are the
+# target machine's. Who could put one there meanwhile must be trusted.
 set -eu
 umask 022
 cd "$(dirname "$0")/.."
@@ -38,26 +41,57 @@ files() {
 	done
 }
 
+die() { # WHAT HINT
+	printf '%s: %s\nhint: %s\n' "$0" "$1" "$2" >&2
+	exit 1
+}
+
+# inside refuses a path whose directory is not below $DESTDIR, or is on a way that
+# others than root and this user can change.
+inside() {
+	[ -n "${DESTDIR-}" ] || return 0
+	tree=$(realpath -m -- "$DESTDIR")
+	dir=$(realpath -m -- "$(dirname "$top/$1")")
+	case $dir/ in
+	"${tree%/}"/*) ;;
+	*) die "$top/$1 leads out of $DESTDIR, to $dir" "take the links on the way out of it" ;;
+	esac
+	while :; do
+		if [ -e "$dir" ]; then
+			owner=$(stat -c %u "$dir")
+			if [ "$owner" != 0 ] && [ "$owner" != "$(id -u)" ]; then
+				die "$dir belongs to uid $owner, who could put links there" "use a DESTDIR of your own"
+			fi
+			[ -z "$(find "$dir" -maxdepth 0 -perm -o+w ! -perm -1000)" ] ||
+				die "all can put links into $dir" "chmod o-w $dir"
+		fi
+		[ "$dir" != "$tree" ] || break
+		dir=$(dirname "$dir")
+	done
+}
+
+check() { inside "$3"; }
+
 put() {
 	install -D -m "$1" "$2" "$top/$3.new"
 	case $3 in
 	"$units"/*) sed -i "s|/usr/bin/|$prefix/bin/|" "$top/$3.new" ;;
 	esac
-	mv -f "$top/$3.new" "$top/$3"
+	mv -fT "$top/$3.new" "$top/$3"
 }
 
 take() { rm -f "$top/$3"; }
 
 case ${1-} in
 install)
+	files check
 	files put
 	ln -sf oci-secrets "$top/bin/oci-secrets-runtime.new"
 	mv -fT "$top/bin/oci-secrets-runtime.new" "$top/bin/oci-secrets-runtime"
 	;;
 uninstall)
-	if [ -z "${DESTDIR-}" ]; then
-		PREFIX=$prefix sh install/package/preremove.sh remove
-	fi
+	files check
+	DPKG_ROOT=${DESTDIR-} PREFIX=$prefix sh install/package/preremove.sh remove
 	rm -f "$top/bin/oci-secrets-runtime"
 	files take
 	for dir in "$doc/examples" "$doc"; do

@@ -7,6 +7,9 @@
 # with the new binary.
 set -eu
 
+# dpkg's name for another tree than the machine's own: nothing runs there.
+[ -z "${DPKG_ROOT-}" ] || [ "$DPKG_ROOT" = / ] || exit 0
+
 [ ! -d /run/systemd/system ] || systemctl daemon-reload || :
 
 # Says what of the settings the next release refuses, or this one does. The name is

@@ -6,6 +6,9 @@
 # binary.
 set -eu
 
+# dpkg's name for another tree than the machine's own: nothing was kept for it.
+[ -z "${DPKG_ROOT-}" ] || [ "$DPKG_ROOT" = / ] || exit 0
+
 [ ! -d /run/systemd/system ] || systemctl daemon-reload || :
 case ${1-} in
 remove | 0)

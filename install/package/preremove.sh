@@ -15,7 +15,10 @@ remove | 0) ;;
 *) exit 0 ;; # an upgrade: the binary is replaced in one step
 esac
 
-anyway=/run/oci-secrets.remove
+# dpkg's name for the tree that this is about where it is not the machine's own.
+root=${DPKG_ROOT-}
+root=${root%/}
+anyway=$root/run/oci-secrets.remove
 [ ! -e "$anyway" ] || exit 0
 
 # What names our program, or a unit of ours.
@@ -43,20 +46,22 @@ hint: $hint
 	done
 }
 
-look 'oci-secrets uninstall podman' /etc/oci-secrets/hooks.d/*.json /etc/containers/oci/hooks.d/*.json \
-	/usr/share/containers/oci/hooks.d/*.json /etc/containers/containers.conf /etc/containers/containers.conf.d/*.conf
-look 'oci-secrets uninstall docker' /etc/docker/daemon.json
-look 'oci-secrets uninstall containerd' /etc/containerd/config.toml /etc/containerd/conf.d/*.toml /opt/nri/plugins/*
-look 'oci-secrets uninstall crio' /etc/crio/crio.conf /etc/crio/crio.conf.d/*
-look 'systemctl disable --now oci-secrets-nri oci-secrets-guard' /etc/systemd/system/*.wants/oci-secrets-nri.service \
-	/etc/systemd/system/*.wants/oci-secrets-guard.service
-look 'systemctl disable --now oci-secrets-leases' /etc/systemd/system/*.wants/oci-secrets-leases.service
+look 'oci-secrets uninstall podman' "$root"/etc/oci-secrets/hooks.d/*.json "$root"/etc/containers/oci/hooks.d/*.json \
+	"$root"/usr/share/containers/oci/hooks.d/*.json "$root"/etc/containers/containers.conf "$root"/etc/containers/containers.conf.d/*.conf
+look 'oci-secrets uninstall docker' "$root"/etc/docker/daemon.json
+look 'oci-secrets uninstall containerd' "$root"/etc/containerd/config.toml "$root"/etc/containerd/conf.d/*.toml "$root"/opt/nri/plugins/*
+look 'oci-secrets uninstall crio' "$root"/etc/crio/crio.conf "$root"/etc/crio/crio.conf.d/*
+look 'systemctl disable --now oci-secrets-nri oci-secrets-guard' "$root"/etc/systemd/system/*.wants/oci-secrets-nri.service \
+	"$root"/etc/systemd/system/*.wants/oci-secrets-guard.service
+look 'systemctl disable --now oci-secrets-leases' "$root"/etc/systemd/system/*.wants/oci-secrets-leases.service
+passwd=$root/etc/passwd
+[ -e "$passwd" ] || passwd=/dev/null
 while IFS=: read -r user _ uid _ _ home _; do
 	[ "$uid" -ge 1000 ] || continue
-	look "oci-secrets uninstall podman --rootless, as $user" "$home"/.config/containers/oci-secrets/hooks.d/oci-secrets.json \
-		"$home"/.config/containers/containers.conf.d/90-oci-secrets.conf
-	look "oci-secrets uninstall docker --rootless, as $user" "$home"/.config/docker/daemon.json
-done </etc/passwd
+	look "oci-secrets uninstall podman --rootless, as $user" "$root$home"/.config/containers/oci-secrets/hooks.d/oci-secrets.json \
+		"$root$home"/.config/containers/containers.conf.d/90-oci-secrets.conf
+	look "oci-secrets uninstall docker --rootless, as $user" "$root$home"/.config/docker/daemon.json
+done <"$passwd"
 
 [ -n "$told" ] || exit 0
 cat >&2 <<END

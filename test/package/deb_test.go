@@ -166,6 +166,11 @@ func TestAnswers(t *testing.T) {
 	kept := "var/lib/oci-secrets/last-known-good/0123.0"
 	r.write(t, kept, "age-encryption.org/v1\n")
 	other := r.write(t, "var/lib/oci-secrets/directories", "/etc/x\n")
+	// Of another tree, dpkg without chroot.
+	r.must(t, "env", "DPKG_ROOT=/tmp/tree", "/var/lib/dpkg/info/oci-secrets.postrm", "purge")
+	if readFile(t, r.path(kept)) == "" {
+		t.Error("a purge of another tree is one of this machine")
+	}
 	r.must(t, "dpkg", "--no-triggers", "--remove", "oci-secrets")
 	if readFile(t, r.path(kept)) == "" {
 		t.Error("a removal is a purge")

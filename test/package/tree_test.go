@@ -5,6 +5,7 @@ package package_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"os"
 	"os/exec"
@@ -25,14 +26,20 @@ var update = flag.Bool("update", false, "write testdata")
 // root.
 func script(t *testing.T, destdir, prefix, command string) {
 	t.Helper()
+	if out, err := tryScript(t, destdir, prefix, command); err != nil {
+		t.Fatalf("tree.sh %s: %v\n%s", command, err, out)
+	}
+}
+
+func tryScript(t *testing.T, destdir, prefix, command string) (string, error) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), filepath.Join(source(t), "install/tree.sh"), command)
 	cmd.Env = append(os.Environ(), "DESTDIR="+destdir, "PREFIX="+prefix)
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("tree.sh %s: %v\n%s", command, err, out)
-	}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // destination is a directory that the user nobody owns.
@@ -121,6 +128,77 @@ func TestUninstall(t *testing.T) {
 		t.Errorf("(-before +after)\n%s", diff)
 	}
 	script(t, dest, "/opt/x", "uninstall") // what is gone is no error
+}
+
+// TestLinks has links in the tree that mean the host, and directories of somebody who
+// could put one there.
+func TestLinks(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(t *testing.T, dest, outside string) error
+		want   string
+	}{
+		"absolute": {func(_ *testing.T, dest, outside string) error { return os.Symlink(outside, dest+"/usr/share") }, "usr/share/man/man1/oci-secrets.1 leads out of "},
+		"relative": {func(_ *testing.T, dest, outside string) error {
+			return os.Symlink(strings.Repeat("../", 20)+outside[1:], dest+"/usr/bin")
+		}, "usr/bin/oci-secrets leads out of "},
+		"another's": {func(t *testing.T, dest, _ string) error {
+			if os.Geteuid() != 0 {
+				t.Skip("only root can give files away")
+			}
+			return errors.Join(os.Mkdir(dest+"/usr/lib", 0o755), os.Chown(dest+"/usr/lib", 12345, 0))
+		}, "usr/lib belongs to uid 12345, who could put links there"},
+		"open to all": {func(_ *testing.T, dest, _ string) error {
+			return errors.Join(os.Mkdir(dest+"/usr/lib", 0o755), os.Chmod(dest+"/usr/lib", 0o777))
+		}, "all can put links into "},
+		"within": {func(_ *testing.T, dest, _ string) error {
+			return errors.Join(os.Mkdir(dest+"/usr/data", 0o777), os.Symlink("data", dest+"/usr/share"))
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dest, outside := destination(t), t.TempDir()
+			rig.WriteFile(t, outside+"/oci-secrets", "the host's", 0o644)
+			if err := os.Mkdir(dest+"/usr", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			give(t, dest)
+			for dir := outside; dir != "/"; dir = filepath.Dir(dir) { // where nobody could write
+				if err := os.Chmod(dir, 0o777|os.ModeSticky); dir == outside && err != nil {
+					t.Fatal(err)
+				}
+				if filepath.Dir(dir) == os.TempDir() {
+					break
+				}
+			}
+			if err := tt.change(t, dest, outside); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, outside)
+			for _, command := range []string{"install", "uninstall"} {
+				if out, err := tryScript(t, dest, "/usr", command); (err != nil) != (tt.want != "") || !strings.Contains(out, tt.want) {
+					t.Errorf("%s: %v, %s", command, err, out)
+				}
+			}
+			if diff := cmp.Diff(before, tree(t, outside)); diff != "" {
+				t.Errorf("outside (-before +after)\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestTold has an engine in the tree that is told to run what is to be removed.
+func TestTold(t *testing.T) {
+	dest := destination(t)
+	script(t, dest, "/usr", "install")
+	if err := os.MkdirAll(dest+"/etc/docker", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	rig.WriteFile(t, dest+"/etc/docker/daemon.json", `{"runtimes": {"oci-secrets": {"path": "/usr/bin/oci-secrets-runtime"}}}`, 0o644)
+	if out, err := tryScript(t, dest, "/usr", "uninstall"); err == nil || !strings.Contains(out, "  "+dest+"/etc/docker/daemon.json\n") {
+		t.Errorf("%v, %s", err, out)
+	}
+	if _, err := os.Stat(dest + "/usr/bin/oci-secrets"); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestReplace watches the directory of the binary while it is installed over
