@@ -276,3 +276,16 @@ func TestInUse(t *testing.T) {
 		})
 	}
 }
+
+// TestForeignStays takes back what was never installed: a runtime of our name is
+// somebody else's.
+func TestForeignStays(t *testing.T) {
+	m := machine(t, map[string]string{
+		"etc/docker/daemon.json": `{"default-runtime": "oci-secrets", "runtimes": {"oci-secrets": {"path": "/opt/other/runtime"}}}`,
+	}, nil, false)
+	before := tree(t, m.Root)
+	apply(t, must(m.Uninstall("docker", options)))
+	if diff := cmp.Diff(before, tree(t, m.Root)); diff != "" {
+		t.Errorf("(-before +after)\n%s", diff)
+	}
+}

@@ -48,10 +48,14 @@ die() { # WHAT HINT
 
 # inside refuses a path whose directory is not below $DESTDIR, or is on a way that
 # others than root and this user can change.
+checked=
 inside() {
 	[ -n "${DESTDIR-}" ] || return 0
 	tree=$(realpath -m -- "$DESTDIR")
-	dir=$(realpath -m -- "$(dirname "$top/$1")")
+	above=${1%/*}
+	case $checked in *"|$above|"*) return 0 ;; esac
+	checked="$checked|$above|"
+	dir=$(realpath -m -- "$top/$above")
 	case $dir/ in
 	"${tree%/}"/*) ;;
 	*) die "$top/$1 leads out of $DESTDIR, to $dir" "take the links on the way out of it" ;;

@@ -124,7 +124,7 @@ func TestSwapped(t *testing.T) {
 			}
 		}
 	}()
-	for range 10 {
+	for range 5 {
 		everything(m)
 	}
 	close(stop)

@@ -137,7 +137,7 @@ func TestLinks(t *testing.T) {
 		change func(t *testing.T, dest, outside string) error
 		want   string
 	}{
-		"absolute": {func(_ *testing.T, dest, outside string) error { return os.Symlink(outside, dest+"/usr/share") }, "usr/share/man/man1/oci-secrets.1 leads out of "},
+		"absolute": {func(_ *testing.T, dest, outside string) error { return os.Symlink(outside, dest+"/usr/share") }, " leads out of "},
 		"relative": {func(_ *testing.T, dest, outside string) error {
 			return os.Symlink(strings.Repeat("../", 20)+outside[1:], dest+"/usr/bin")
 		}, "usr/bin/oci-secrets leads out of "},
@@ -150,8 +150,11 @@ func TestLinks(t *testing.T) {
 		"open to all": {func(_ *testing.T, dest, _ string) error {
 			return errors.Join(os.Mkdir(dest+"/usr/lib", 0o755), os.Chmod(dest+"/usr/lib", 0o777))
 		}, "all can put links into "},
-		"within": {func(_ *testing.T, dest, _ string) error {
-			return errors.Join(os.Mkdir(dest+"/usr/data", 0o777), os.Symlink("data", dest+"/usr/share"))
+		"within": {func(t *testing.T, dest, _ string) error {
+			if os.Geteuid() != 0 {
+				t.Skip("only root can give files away")
+			}
+			return errors.Join(os.Mkdir(dest+"/usr/data", 0o755), os.Chown(dest+"/usr/data", 65534, 65534), os.Symlink("data", dest+"/usr/share"))
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
