@@ -43,6 +43,10 @@ func TestDelivers(t *testing.T) {
 			worker: map[string]string{"DB_USER": "dict", "DB_PASSWORD": "hunter2", "SHARED": "db", "MODE": "x"},
 		},
 		{
+			name: "before the domain, and one exempt", pod: annotations{"secrets.oci/from": "db", "web.secrets.oci/from": "stripe+dict:no~40where?", "secrets.oci/from.worker": "none:"},
+			web: map[string]string{"STRIPE_KEY": "sk_1", "SHARED": "stripe"},
+		},
+		{
 			name: "the container's own wins", pod: from("db"), own: from("stripe"),
 			web:    map[string]string{"STRIPE_KEY": "sk_1", "SHARED": "stripe"},
 			worker: map[string]string{"DB_USER": "app", "DB_PASSWORD": "hunter2", "SHARED": "db"},

@@ -23,7 +23,7 @@ func TestDelivers(t *testing.T) {
 	s := newSite(t, docker29(t), three, nil)
 	args := []string{"--hostname", "h", "--env", "FROM_FLAG=flag", "--env", "KEPT=kept"}
 	bare := s.run(t, args...)
-	got := s.run(t, append(args, from("db  stripe\tweb"), `--annotation=secrets.oci/dict={"MODE":"test","DB_USER":"dict"}`)...)
+	got := s.run(t, append(args, from("db+stripe\tweb"), `--annotation=secrets.oci/dict={"MODE":"test","DB_USER":"dict"}`)...)
 
 	// Docker gives the variables of flags and image in any order, so the order can
 	// only be compared with what the kernel keeps, which is as it was before delivery.
