@@ -50,7 +50,7 @@ func openHost(dir string) (h *host, why string, err error) {
 		// What the system says is a nuisance; what package memory says of a
 		// directory that it could look at is a warning.
 		var system syscall.Errno
-		if errors.As(err, &system) {
+		if errors.As(err, &system) || errors.Is(err, fs.ErrNotExist) {
 			return nil, clean(err.Error()), nil
 		}
 		return nil, "", err
