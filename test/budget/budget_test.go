@@ -40,7 +40,7 @@ func newHost(t *testing.T) *host {
 	h := &host{dir: t.TempDir(), binary: rig.Binary(t)}
 	h.config, h.log = filepath.Join(h.dir, "config.toml"), filepath.Join(h.dir, "log")
 	bin := filepath.Join(h.dir, "bin")
-	for _, d := range []string{bin, filepath.Join(h.dir, "env"), filepath.Join(h.dir, "state")} {
+	for _, d := range []string{bin, filepath.Join(h.dir, "env")} {
 		if err := os.Mkdir(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	rig.WriteFile(t, filepath.Join(h.dir, "secrets.json"), string(secrets), 0o600)
-	rig.WriteFile(t, h.config, fmt.Sprintf("deadline = %q\n[log]\nfile = %q\n[dict]\npath = \"secrets.json\"\n[dotenv]\n", deadline, h.log), 0o600)
+	rig.WriteFile(t, h.config, fmt.Sprintf("deadline = %q\nstate_dir = %q\n[log]\nfile = %q\n[dict]\npath = \"secrets.json\"\n[dotenv]\n", deadline, rig.StateDir(t), h.log), 0o600)
 	h.env = []string{"PATH=" + bin + ":/usr/sbin:/usr/bin:/sbin:/bin", "OCI_SECRETS_CONFIG=" + h.config, "HOME=" + h.dir}
 	return h
 }
