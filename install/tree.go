@@ -95,11 +95,11 @@ func (m *Machine) real(path string) (string, error) {
 
 // read returns the text of a file, nil where there is none.
 func (m *Machine) read(path string) (text []byte, err error) {
-	real, err := m.real(path)
+	resolved, err := m.real(path)
 	if err != nil {
 		return nil, err
 	}
-	err = m.at(real, func(path string) error {
+	err = m.at(resolved, func(path string) error {
 		text, err = readFile(path)
 		return err
 	})

@@ -156,19 +156,19 @@ func TestInUserNamespace(t *testing.T) {
 	if what := os.Getenv(child); what != "" {
 		if what == "system" {
 			if err := errors.Join(unix.Mount("test", "/mnt", "tmpfs", 0, ""), os.MkdirAll("/mnt/run", 0o755), os.MkdirAll("/mnt/proc", 0o755), unix.Mount("/proc", "/mnt/proc", "", unix.MS_BIND|unix.MS_REC, ""),
-				unix.Chroot("/mnt"), os.Chdir("/")); err != nil {
+				unix.Chroot("/mnt"), unix.Chdir("/")); err != nil {
 				t.Fatal(err)
 			}
 		}
 		found, _, err := Find("")
-		fmt.Printf("found %s %v\n", found, errors.Is(err, fault.Settings))
+		_, _ = fmt.Fprintf(os.Stdout, "found %s %v\n", found, errors.Is(err, fault.Settings))
 		if path, err := RuntimePath(""); path != "" || err != nil { // which kill and delete need
 			t.Errorf("the runtime is %q, %v", path, err)
 		}
 		s := &Settings{StateDir: stateDir()}
-		fmt.Printf("state %s %v\n", s.StateDir, s.Keeps())
+		_, _ = fmt.Fprintf(os.Stdout, "state %s %v\n", s.StateDir, s.Keeps())
 		root, err := memory.Make(s.StateDir)
-		fmt.Printf("kept %v %v\n", err == nil, len(fault.Hints(err)))
+		_, _ = fmt.Fprintf(os.Stdout, "kept %v %v\n", err == nil, len(fault.Hints(err)))
 		if err == nil {
 			_ = root.Close()
 		}

@@ -221,7 +221,7 @@ func tunnel(t *testing.T, to string, status func(n int64) int) (address string, 
 	var n atomic.Int64
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	noError(t, err)
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r.Method + " " + r.Host + " " + r.Header.Get("X-Vault-Token")
 		code := status(n.Add(1))
 		if code != http.StatusOK {

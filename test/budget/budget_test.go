@@ -61,9 +61,15 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	rig.WriteFile(t, filepath.Join(h.dir, "secrets.json"), string(secrets), 0o600)
-	rig.WriteFile(t, h.config, fmt.Sprintf("deadline = %q\nstate_dir = %q\n[log]\nfile = %q\n[dict]\npath = \"secrets.json\"\n[dotenv]\n", deadline, rig.StateDir(t), h.log), 0o600)
+	h.configure(t, deadline, "[dict]\npath = \"secrets.json\"\n[dotenv]\n")
 	h.env = []string{"PATH=" + bin + ":/usr/sbin:/usr/bin:/sbin:/bin", "OCI_SECRETS_CONFIG=" + h.config, "HOME=" + h.dir}
 	return h
+}
+
+// configure writes the settings, with the tables of the sources.
+func (h *host) configure(t *testing.T, deadline time.Duration, sources string) {
+	t.Helper()
+	rig.WriteFile(t, h.config, fmt.Sprintf("deadline = %q\nstate_dir = %q\n[log]\nfile = %q\n%s", deadline, rig.StateDir(t), h.log, sources), 0o600)
 }
 
 // forget removes the logs of the start before.

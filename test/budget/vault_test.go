@@ -33,7 +33,7 @@ func TestAnswers(t *testing.T) {
 	}))
 	defer server.Close()
 	rig.WriteFile(t, filepath.Join(h.dir, "token"), "t", 0o600)
-	rig.WriteFile(t, h.config, fmt.Sprintf("deadline = %q\n[log]\nfile = %q\n[vault]\naddress = %q\ninsecure_loopback = true\n[vault.auth]\nmethod = \"token_file\"\ntoken_file = \"token\"\n", deadline, h.log, server.URL), 0o600)
+	h.configure(t, deadline, fmt.Sprintf("[vault]\naddress = %q\ninsecure_loopback = true\n[vault.auth]\nmethod = \"token_file\"\ntoken_file = \"token\"\n", server.URL))
 	const tooMuch = "oci-secrets: what the sources answer is more than 16777216 bytes together\nhint: ask for fewer or smaller secrets\n"
 	for name, tt := range map[string]struct {
 		list string

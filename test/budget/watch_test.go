@@ -19,7 +19,7 @@ import (
 func TestWatch(t *testing.T) {
 	h := newHost(t)
 	const short = 200 * time.Millisecond
-	rig.WriteFile(t, h.config, "deadline = \""+short.String()+"\"\n[dict]\npath = \"secrets.json\"\n", 0o600)
+	h.configure(t, short, "[dict]\npath = \"secrets.json\"\n")
 	_, config := h.bundle(t, from(numbered("big#", "B=V%d", "#", 10)))
 	for name, mute := range map[string]bool{"output": false, "output and errors": true} {
 		t.Run(name, func(t *testing.T) {
