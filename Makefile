@@ -80,18 +80,20 @@ setup-engines: setup
 
 setup-conformance:
 	test/setup/packages.sh conformance
+	test/setup/runtime-tools.sh
+	test/setup/source.sh crun
 
 setup-lint:
 	test/setup/packages.sh lint
 	test/setup/tool.sh golangci-lint
 	test/setup/tool.sh govulncheck
 
-# The tests with docker and containerd and with packages, and runc's own suite
-# with the shim in runc's place. As root.
+# The tests with docker and containerd and with packages, and the suites of others
+# with the shim in the runtime's place. As root.
 test-engines: build setup-engines conformance
 	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_TEST_ENGINES=1 $(GO) test -count 1 -timeout 40m ./test/containerd ./test/docker ./test/package
 
-# runc's own integration suite, with the shim in runc's place. As root.
+# The suites of others, with the shim in the runtime's place. As root.
 conformance: build setup-conformance
 	test/conformance/run.sh
 

@@ -1,133 +1,175 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs runc's own integration suite three times: with runc; with the shim in
+# Runs the suites of others three times: with the bare runtime; with the shim in
 # its place; and with the shim and an annotation that asks for a secret in every
-# bundle. A test that passes with runc and does not with the shim is a
+# container. A test that passes with the bare runtime and not with the shim is a
 # regression, unless the file `expected` says why it must be so. What fails or is
-# skipped with runc alone, on this machine, says nothing and does not count.
+# skipped with the bare runtime, on this machine, says nothing and does not count.
 #
-#   run.sh                 the suite, but for a few files that say little
-#   run.sh all             all of it
-#   run.sh FILE.bats...    the named files
+#   run.sh                            all suites, but for tests that say little
+#   run.sh all                        all of all suites
+#   run.sh [all] SUITE/RUNTIME...     the suites that are named; see below
 #
 # As root, after `make build`. Each run has namespaces of its own and leaves
-# nothing behind but control groups, which are removed.
+# nothing behind.
+#
+# A suite is a program in suites/. It is called in a directory of its own, first
+# to `prepare` itself there, and then to `run` all tests, or one that is named, in
+# the namespaces of a run, and to write their results in the form of TAP. In its
+# environment are
+#   PART      "all", or "chosen" where it may leave out what says little
+#   RUNTIME   in a run, what stands for the runtime
+#   MODE      in a run, "bare", "shim" or "secrets"
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
+. test/conformance/results.bash
+
+suites=(runc/runc runtime-tools/debian-runc runtime-tools/crun crun/crun)
+PART=chosen
+if [[ ${1-} == all ]]; then
+	PART=all
+	shift
+fi
+(($# == 0)) || suites=("$@")
+export PART
 
 # Two runs at once would meet in the control groups: the second waits.
 exec 9</sys/fs/cgroup
 flock 9
 
-runc=$(test/setup/runc.sh)
+groups=oci-secrets-conformance # the control groups that hold all others of a run
+if [[ $(stat -f -c %T /sys/fs/cgroup) == tmpfs ]]; then
+	mapfile -t hierarchies < <(find /sys/fs/cgroup -mindepth 1 -maxdepth 1 -type d)
+else
+	hierarchies=(/sys/fs/cgroup)
+fi
+
+umask 022
 work=$(mktemp -d)
 chmod 755 "$work" # containers in user namespaces have their bundles below it
-suite=$work/tests/integration
+trap 'ungroup; rm -rf "$work"' EXIT
 
-# shellcheck disable=SC2317 # the trap calls it
-clean() {
-	local state c
-	# Where a run was interrupted, its processes are gone, and the rest is not.
-	for state in "$work"/*/bats-run-*/runc.*/{,alt/}state/*; do
-		[[ ! -d $state ]] || "$runc" --root "${state%/*}" delete --force "${state##*/}" || true
+# group moves this process into its control groups.
+group() {
+	local h file
+	for h in "${hierarchies[@]}"; do
+		mkdir "$h/$groups"
+		for file in "$h"/cpuset.{cpus,mems}; do
+			[[ ! -f $file ]] || cat "$file" >"$h/$groups/${file##*/}"
+		done
+		echo "$BASHPID" >"$h/$groups/cgroup.procs"
 	done
-	for c in /sys/fs/cgroup/{,*/}runc-cgroups-integration-test; do
-		[[ ! -d $c ]] || find "$c" -depth -type d -exec rmdir {} \;
-	done
-	rm -rf "$work"
+	# In version 2, what has processes cannot have groups that are limited.
+	[[ ${#hierarchies[@]} -gt 1 ]] || mkdir "$h/$groups/init"
 }
-trap clean EXIT
 
-# run MODE NAME [ARGUMENT-OF-BATS...] runs the files, and leaves what bats says
-# in NAME.tap and the tests that passed, as number and name, in NAME.passed. The
-# environment is the same for all modes, but for what the mode is.
+# ungroup removes them, as soon as the processes of a run that was interrupted are gone.
+ungroup() {
+	local h
+	for h in "${hierarchies[@]}"; do
+		for _ in {1..50}; do
+			[[ -d $h/$groups ]] || break
+			find "$h/$groups" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
+		done
+	done
+}
+
+# run MODE NAME [TEST] runs the suite, or one test, and leaves what it says in
+# NAME.tap, the results in NAME.results, and deliveries in NAME.log.
 run() {
-	local mode=$1 name=$2 program=$runc secrets=no
+	local mode=$1 out=$work/$id/$2
 	shift 2
-	[[ $mode == runc ]] || program=$work/oci-secrets-runtime
-	[[ $mode != secrets ]] || secrets=yes
-	rm -rf "${work:?}/$name"
-	mkdir -m 755 "$work/$name"
-	(cd "$suite" && timeout 30m env -i \
-		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C TMPDIR="$work/$name" \
-		RUNC="$program" SECRETS="$secrets" OCI_SECRETS_CONFIG="$work/settings/config.toml" \
-		unshare --mount --net --pid --fork --kill-child "$here/inside.sh" "$work/$name.tap" "$@" "${files[@]}") 9<&-
-	sed -nE '/ # skip/!s/^ok ([0-9]+ .*)/\1/p' "$work/$name.tap" | sort >"$work/$name.passed"
+	rm -rf "$out"
+	mkdir "$out"
+	printf '[runtime]\npath = "%s"\n[dict]\npath = "secrets.json"\n[log]\nfile = "%s.log"\n' \
+		"$work/$runtime/bare/$runtime" "$out" >"$work/settings/config.toml"
+	(umask 077 && : >"$out.log")
+	(
+		group
+		cd "$work/$id"
+		# shellcheck disable=SC2016 # it is for the shell that is called
+		exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C TMPDIR="$out" \
+			PART="$PART" RUNTIME="$work/$runtime/$mode/$runtime" MODE="$mode" \
+			unshare --cgroup sh -c '[ ! -d "$0" ] || echo $$ >"$0/cgroup.procs"; exec "$@"' "/sys/fs/cgroup/$groups/init" \
+			unshare --mount --net --pid --fork --kill-child "$here/world.sh" "$work/settings" "$groups" "$out.tap" "$here/suites/$suite.sh" run "$@"
+	) 9<&-
+	ungroup
+	results <"$out.tap" >"$out.results"
 }
 
 # again MODE TEST prints how a test ends when it is run three times more: passed,
 # or failed; nothing where there is no such test.
 again() {
-	local filter
-	filter=^$(printf %s "$2" | sed 's/[][\.*^$+?(){}|]/\\&/g')\$
+	local verdict
 	for _ in 1 2 3; do
-		run "$1" again --filter "$filter"
-		if grep -q '^not ok' "$work/again.tap"; then
-			echo failed
+		run "$1" again "$(plain "$2")"
+		verdict=$(result "$2" <"$work/$id/again.results")
+		if [[ $verdict != passed ]]; then
+			echo "$verdict"
 			return
 		fi
-		[[ -s $work/again.passed ]] || return
 	done
 	echo passed
 }
 
-# expected TEST is whether there is a reason why it cannot pass.
-expected() { cut -d '|' -f 1 "$here/expected" | grep -Fxq "$1 "; }
-
-# diagnosis NAME NUMBER prints what bats says of a test that failed.
-diagnosis() { awk -v n="$2" '/^ok / {on = 0} /^not ok / {on = $3 == n} on' "$work/$1.tap"; }
-
-# compare MODE prints the tests that pass in the first run and not in that of the
+# compare MODE prints the tests that pass with the bare runtime and not in that
 # mode, and fails where one of them is a regression. What passes when it is run
 # again is none; but not so if there are many.
 compare() {
-	local mode=$1 bad=0 lost test number name verdict
-	mapfile -t lost < <(comm -23 "$work/runc.passed" "$work/$mode.passed" | sort -n)
+	local mode=$1 bad=0 lost test verdict
+	mapfile -t lost < <(comm -23 <(passed <"$work/$id/bare.results") <(passed <"$work/$id/$mode.results"))
 	for test in "${lost[@]}"; do
-		number=${test%% *} name=${test#* }
-		if expected "$name"; then
-			echo "$mode: $name: expected"
+		if expected "$mode" "$id" "$test"; then
+			echo "$id: $mode: $test: expected"
 			continue
-		elif ((${#lost[@]} < 20)) && [[ $(again "$mode" "$name") == passed ]]; then
+		elif ((${#lost[@]} < 20)) && [[ $(again "$mode" "$test") == passed ]]; then
 			verdict='passes when run again'
-		elif ((${#lost[@]} < 20)) && [[ $(again runc "$name") == failed ]]; then
-			verdict='fails with runc, too'
+		elif ((${#lost[@]} < 20)) && [[ $(again bare "$test") == failed ]]; then
+			verdict='fails with the bare runtime, too'
 		else
 			verdict=REGRESSION bad=1
 		fi
-		echo "$mode: $name: $verdict"
-		diagnosis "$mode" "$number"
+		echo "$id: $mode: $test: $verdict"
+		diagnosis "$test" <"$work/$id/$mode.tap"
 	done
+	while read -r test; do
+		! expected "$mode" "$id" "$test" || { echo "$id: $mode: $test: is in the file expected, and passes" && bad=1; }
+	done < <(passed <"$work/$id/$mode.results")
 	return "$bad"
 }
 
-"$here/prepare.sh" "$work" "$runc"
-# What is done to control groups and mounts has nothing to do with a shim, and
-# takes long; what needs criu or SELinux is skipped nearly everywhere.
-(($#)) || rm "$suite"/{cgroup*,checkpoint,mounts_sshfs,selinux,update}.bats
-if [[ ${1-all} == all ]]; then
-	files=("$suite"/*.bats)
-else
-	files=(secrets.bats "$@")
-fi
-failed=0
-for mode in runc shim secrets; do
-	begin=$SECONDS
-	run "$mode" "$mode"
-	printf '%s: %d of %d tests pass, %d are skipped, %d s\n' "$mode" "$(wc -l <"$work/$mode.passed")" \
-		"$(grep -cE '^(not )?ok ' "$work/$mode.tap")" "$(grep -c '^ok .* # skip' "$work/$mode.tap")" $((SECONDS - begin))
-	if [[ $mode != runc ]]; then
-		compare "$mode" || failed=1
-	elif ! grep -Fq 'the container has its secrets' "$work/runc.passed"; then
-		cat "$work/runc.tap"
-		echo 'with runc alone nothing works here' >&2
-		exit 1
-	fi
+(umask 077 && mkdir "$work/settings" && echo '{"conformance": {"CONFORMANCE": "a secret"}}' >"$work/settings/secrets.json")
+declare -A runtimes=([runc]=$(test/setup/runc.sh) [debian-runc]=/usr/sbin/runc [crun]=/usr/bin/crun)
+for runtime in "${!runtimes[@]}"; do
+	mkdir -p "$work/$runtime"/{bare,shim,secrets}
+	# The one that is called has the real one's name, which some programs print.
+	ln -s "${runtimes[$runtime]}" "$work/$runtime/bare/$runtime"
+	ln -s "$PWD/bin/oci-secrets" "$work/$runtime/oci-secrets-runtime"
+	printf '#!/bin/sh\nexec %q "$@"\n' "$work/$runtime/oci-secrets-runtime" >"$work/$runtime/shim/$runtime"
+	printf '#!/bin/sh\nexec %q %q "$@"\n' "$here/asking.sh" "$work/$runtime/oci-secrets-runtime" >"$work/$runtime/secrets/$runtime"
+	chmod +x "$work/$runtime"/{shim,secrets}/"$runtime"
 done
-while read -r test; do
-	name=${test#* }
-	! expected "$name" || { echo "$name: is in the file expected, and passes" && failed=1; }
-done < <(comm -12 "$work/shim.passed" "$work/secrets.passed")
+
+failed=0
+for id in "${suites[@]}"; do
+	suite=${id%/*} runtime=${id#*/}
+	mkdir -p "$work/$id"
+	(cd "$work/$id" && "$here/suites/$suite.sh" prepare)
+	for mode in bare shim secrets; do
+		begin=$SECONDS
+		run "$mode" "$mode"
+		started=$(grep -c '"outcome":"ok"' "$work/$id/$mode.log" || true)
+		printf '%s: %s: %s, %d starts with a secret, %d s\n' \
+			"$id" "$mode" "$(summary <"$work/$id/$mode.results")" "$started" $((SECONDS - begin))
+		# A run must be what it is said to be.
+		if ! grep -q ^passed "$work/$id/$mode.results" || [[ $mode == secrets && $started == 0 || $mode != secrets && $started != 0 ]]; then
+			cat "$work/$id/$mode.tap"
+			echo "$id: $mode: nothing passes, or not the containers that should have a secret have one" >&2
+			exit 1
+		fi
+		[[ $mode == bare ]] || compare "$mode" || failed=1
+	done
+done
 exit "$failed"

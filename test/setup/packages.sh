@@ -6,7 +6,7 @@
 #   packages.sh demo           what the demo needs
 #   packages.sh test           what the tests and the benchmark need
 #   packages.sh lint           what the linters need
-#   packages.sh conformance    what runc's integration suite needs
+#   packages.sh conformance    what the suites of others need
 #   packages.sh package        what the tests of deb and rpm need
 #   packages.sh fresh          what test/fresh.sh needs
 set -euo pipefail
@@ -40,11 +40,15 @@ test=(
 lint=(shellcheck:shellcheck)
 conformance=(
 	"${demo[@]}"
+	/usr/sbin/runc:runc
+	crun:crun
 	bats:bats
 	/bin/busybox:busybox-static
 	gawk:gawk
 	ip:iproute2
 	jq:jq
+	/usr/bin/python3:python3
+	script:bsdutils
 )
 package=(
 	dpkg:dpkg

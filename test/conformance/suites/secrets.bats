@@ -15,7 +15,7 @@ teardown() {
 }
 
 expect() {
-	if [[ $SECRETS == yes ]]; then
+	if [[ $MODE == secrets ]]; then
 		[[ $output == *$'CONFORMANCE=a secret'* ]]
 	else
 		[[ $output != *CONFORMANCE* ]]
