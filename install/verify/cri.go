@@ -18,7 +18,8 @@ container=$(crictl create "$pod" "$2/container.json" "$2/pod.json")
 crictl start "$container" >&2
 exec crictl logs --follow "$container"`
 	criContainer = `$(crictl ps --all --quiet --pod "$(crictl pods --quiet --name "$1")")`
-	criRemove    = `crictl rmp --force $(crictl pods --quiet --name "$1")`
+	// A host that is busy does not end a container within crictl's two seconds.
+	criRemove = `crictl --timeout 60s rmp --force $(crictl pods --quiet --name "$1")`
 )
 
 // criWay starts a pod of the handler through CRI, as the kubelet does. Files are
