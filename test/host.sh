@@ -88,12 +88,12 @@ installed() {
 # What changes by itself.
 volatile='^(fs\.(dentry-state|file-nr|inode-nr|inode-state|quota\..*)|kernel\.(ns_last_pid|perf_event_max_sample_rate|pty\.nr|random\..*|cap_last_cap)|vm\.stat_refresh|net\..*(nf_conntrack_count|_key)) '
 
-# state prints all that a command may not change. /run/mount is what umount(8) itself
-# notes.
+# state prints all that a command may not change. /run/mount and /run/systemd are what
+# umount(8) and systemd-analyze(1) themselves note.
 state() {
 	sysctl --all 2>/dev/null | grep -Ev "$volatile" | sed 's/^/sysctl /'
 	sed 's/^/mount /' /proc/self/mountinfo
-	find /dev/shm /etc /run /tmp /var/lib /var/tmp -xdev -path /run/mount -prune -o \
+	find /dev/shm /etc /run /tmp /var/lib /var/tmp -xdev '(' -path /run/mount -o -path /run/systemd ')' -prune -o \
 		'(' -type f -printf 'file %p %m %U:%G %s %TY-%Tm-%Td %TT\n' -o -printf 'file %p %y %m %U:%G %l\n' ')'
 }
 

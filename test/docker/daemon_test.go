@@ -58,7 +58,7 @@ func (e engine) start(t *testing.T, dir string, settings map[string]any, env ...
 	maps.Copy(d.settings, e.settings)
 	maps.Copy(d.settings, map[string]any{
 		"data-root": dir + "/data", "exec-root": dir + "/exec", "hosts": []string{d.host()},
-		"bridge": "none", "iptables": false, "ip6tables": false, "userland-proxy": false, "debug": true,
+		"bridge": "none", "ip-forward": false, "iptables": false, "ip6tables": false, "userland-proxy": false, "debug": true,
 		"cgroup-parent": "/" + filepath.Base(base),
 	})
 	d.configure(t)

@@ -202,11 +202,11 @@ func TestAsWorkload(t *testing.T) {
 			m.Source = k.Project(t, "pod-2", v.jwt("bank", "pod-2"))
 		}, "nothing shows that it is of pod pod-2"},
 		{"an expired token", func(t *testing.T, b *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
-			b.InPod("pod-2")
+			b.InPod(t, "pod-2")
 			m.Source = k.Project(t, "pod-2", v.review.JWT("shop", "web", "pod-2", -time.Minute))
 		}, "Kubernetes login at auth/kubernetes/login was refused"},
 		{"a pod of another tenant", func(t *testing.T, b *rig.Bundle, k *vaulttest.Kubelet, m *specs.Mount) {
-			b.InPod("pod-2")
+			b.InPod(t, "pod-2")
 			m.Source = k.Project(t, "pod-2", v.jwt("bank", "pod-2"))
 		}, "namespace not authorized"},
 	} {
@@ -218,7 +218,7 @@ func TestAsWorkload(t *testing.T) {
 				t.Fatal(err)
 			}
 			mount := specs.Mount{Destination: serviceAccount, Type: "bind", Source: k.Project(t, "pod-1", jwt), Options: []string{"rbind", "ro"}}
-			b.InPod("pod-1")
+			b.InPod(t, "pod-1")
 			m.edit(t, b, k, &mount)
 			b.Spec.Mounts = append(b.Spec.Mounts, mount)
 			b.Write(t)

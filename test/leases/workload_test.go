@@ -41,7 +41,7 @@ func TestAsWorkload(t *testing.T) {
 			jwt := review.JWT("shop", "web", "pod-1", time.Minute)
 			volume := k.Project(t, "pod-1", jwt)
 			c.Spec.Mounts = append(c.Spec.Mounts, specs.Mount{Destination: account, Type: "bind", Source: volume, Options: []string{"rbind", "ro"}})
-			c.InPod("pod-1")
+			c.InPod(t, "pod-1")
 			c.Write(t)
 			keeper := c.host.Keep(t)
 			pid, u := c.begin(t)

@@ -42,11 +42,6 @@ func NewBundle(tb testing.TB, stage string, secrets map[string]map[string]string
 			tb.Fatal(err)
 		}
 	}
-	tb.Cleanup(func() { // after those of whoever runs it
-		for _, left := range removeCgroups(b.ID) {
-			tb.Error(left)
-		}
-	})
 	CopyFile(tb, Payload(tb, "amd64"), filepath.Join(dir, "rootfs", PayloadPath), 0o755)
 	b.Spec = example()
 	if stage != "" {
@@ -89,7 +84,13 @@ func (b *Bundle) Hook(tb testing.TB, stage, path string, args ...string) {
 
 // InPod has the container in the control group of a pod, where the engine of a
 // kubelet's puts it.
-func (b *Bundle) InPod(uid string) {
+func (b *Bundle) InPod(tb testing.TB, uid string) {
+	tb.Helper()
+	tb.Cleanup(func() { // of the runtime's container, which is deleted before
+		for _, left := range removeCgroups(b.ID) {
+			tb.Error(left)
+		}
+	})
 	b.Spec.Linux.CgroupsPath = "/" + b.ID + "/kubepods/pod" + uid + "/" + b.ID
 }
 
