@@ -88,9 +88,8 @@ setup-lint:
 	test/setup/tool.sh golangci-lint
 	test/setup/tool.sh govulncheck
 
-# The tests with docker and containerd and with packages, and the suites of others
-# with the shim in the runtime's place. As root.
-test-engines: build setup-engines conformance
+# The tests with docker and containerd and with packages. As root.
+test-engines: build setup-engines
 	OCI_SECRETS_TEST_REQUIRE=1 OCI_SECRETS_TEST_ENGINES=1 $(GO) test -count 1 -timeout 40m ./test/containerd ./test/docker ./test/package
 
 # The suites of others, with the shim in the runtime's place. As root.
