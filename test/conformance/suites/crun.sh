@@ -15,11 +15,12 @@ prepare() {
 	gcc -static -w -I tests -o tests/init tests/init.c -lseccomp
 }
 
-# one FILE runs the tests of a file.
+# one FILE runs the tests of a file, whose output containers may hold that are left.
 one() {
 	local name=${1##*/}
 	name=${name%.py}
-	/usr/bin/python3 "$1" 2>&1 | sed -E "s/^((not )?ok [0-9]+ )- /\1$name: /" >"$TMPDIR/$name.tap"
+	timeout --foreground 120 /usr/bin/python3 "$1" >"$TMPDIR/$name.out" 2>&1 || echo "# $name: exit status $?"
+	sed -E "s/^((not )?ok [0-9]+ )- /\1$name: /" "$TMPDIR/$name.out" >"$TMPDIR/$name.tap"
 }
 
 run() {

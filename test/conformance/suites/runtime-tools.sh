@@ -17,12 +17,13 @@ prepare() {
 	cp "$dir/runtimetest" . # which comes into containers, and no link to it
 }
 
-# one PROGRAM runs a program. Those that make control groups make the same ones.
+# one PROGRAM runs a program, whose output containers may hold that are left. Those
+# that make control groups make the same ones.
 one() {
 	local name=${1##*/} lock=()
 	[[ $name != linux_cgroups_* && $name != delete_*resources ]] || lock=(flock "$TMPDIR")
-	{ "${lock[@]}" timeout --foreground 60 "$1" 2>&1 || echo "# $name: exit status $?"; } |
-		sed -E "s/^((not )?ok [0-9]+ )(- )?/\1$name: /" >"$TMPDIR/$name.tap"
+	"${lock[@]}" timeout --foreground 60 "$1" >"$TMPDIR/$name.out" 2>&1 || echo "# $name: exit status $?"
+	sed -E "s/^((not )?ok [0-9]+ )(- )?/\1$name: /" "$TMPDIR/$name.out" >"$TMPDIR/$name.tap"
 }
 
 # They wait most of the time, and say nothing that depends on others.
