@@ -3,6 +3,7 @@
 package faults
 
 import (
+	"bytes"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -53,7 +54,18 @@ var all = []fault{
 			reply(w, http.StatusOK, "application/json", `{"data":`)
 		}))
 	}},
-	{name: "an answer of 100 MiB", code: 13, outcome: "malformed", setUp: answers(http.StatusOK, "application/json", strings.Repeat(" ", 100<<20))},
+	{name: "an answer of 100 MiB", code: 13, outcome: "malformed", setUp: func(t *testing.T, s *site) string {
+		t.Helper()
+		blanks := bytes.Repeat([]byte(" "), 1<<20)
+		return s.fake(server(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			for range 100 {
+				if _, err := w.Write(blanks); err != nil {
+					return // the client has seen enough
+				}
+			}
+		}))
+	}},
 	{name: "a redirect to another host", code: 13, outcome: "standby", setUp: func(t *testing.T, s *site) string {
 		t.Helper()
 		return s.fake(server(t, func(w http.ResponseWriter, r *http.Request) {

@@ -39,7 +39,7 @@ func TestKubePlay(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{name: "for the pod", annotations: `secrets.oci/from: "db, stripe"`},
-		{name: "for the pod, with a plus", annotations: `secrets.oci/from: db+stripe+dict:no~40where?`},
+		{name: "for the pod, with a plus", annotations: `secrets.oci/from: "db+stripe+dict:no~40where?"`},
 		{name: "by a flag", flags: []string{"--annotation=secrets.oci/from=db stripe"}},
 		{name: "for one container", annotations: `secrets.oci/from.web: db`, refused: true},
 		{name: "for one container, before the domain", annotations: `web.secrets.oci/from: db`, refused: true},
