@@ -49,5 +49,11 @@ func copyProgram(from, to string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(to, data, 0o700)
+	// Whole or not at all: tests that share a server ask for it at one time.
+	temp, err := os.CreateTemp(filepath.Dir(to), ".copy-")
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(data)
+	return errors.Join(err, temp.Chmod(0o700), temp.Close(), os.Rename(temp.Name(), to))
 }

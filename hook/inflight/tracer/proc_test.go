@@ -192,3 +192,36 @@ func TestLock(t *testing.T) {
 		}
 	}
 }
+
+// TestEndedInterrupted asks after a process that lives while signals arrive, as
+// those of Go's scheduler do on a busy machine.
+func TestEndedInterrupted(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, tid := os.Getpid(), unix.Gettid()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing to lose
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Tgkill(pid, tid, unix.SIGURG) // means nothing to Go
+			}
+		}
+	}()
+	for range 20000 {
+		if gone, err := ended(fd); gone || err != nil {
+			t.Errorf("gone: %v, error: %v", gone, err)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
+}

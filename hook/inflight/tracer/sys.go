@@ -96,18 +96,25 @@ func notDumpable() error {
 	return syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
 }
 
-// ended reports whether the process behind a pidfd has ended.
+// ended reports whether the process behind a pidfd has ended. A signal interrupts
+// even a poll that does not wait, and Go's scheduler sends some where the processor
+// is busy.
 func ended(pidfd int) (bool, error) {
 	poll := struct {
 		fd             int32
 		events, result int16
 	}{fd: int32(pidfd), events: pollIn}
-	var now syscall.Timespec
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
-	if errno != 0 {
-		return false, errno
+	for {
+		var now syscall.Timespec
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&poll)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
+		if errno == syscall.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return false, errno
+		}
+		return n != 0, nil
 	}
-	return n != 0, nil
 }
 
 // closesOnExec reports whether a descriptor has FD_CLOEXEC.
