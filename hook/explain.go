@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -83,7 +85,11 @@ func explain(c *cli.Context) error {
 	start.LockMemory()
 	debug.SetMemoryLimit(limit.Memory)
 	out := &capped{to: c.App.Writer}
-	asked, doc, err := subject(c)
+	annotations, doc, err := subject(c)
+	if err != nil {
+		return err
+	}
+	asked, err := start.Asked(annotations, "")
 	if err != nil {
 		return err
 	}
@@ -112,40 +118,39 @@ func explain(c *cli.Context) error {
 		return errors.Join(err, enc.Encode(e))
 	}
 	if asked.None() {
-		_, err = fmt.Fprintln(out, "nothing is asked for\nnote: annotations ask, and labels (--label) do not")
+		text := "nothing is asked for"
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(annotations)), spec.IsOurs) {
+			text += "\nnote: annotations ask, and labels (--label) do not"
+		}
+		_, err = fmt.Fprintln(out, text)
 		return err
 	}
 	return errors.Join(err, e.table(out))
 }
 
-// subject is what is to be explained: what is asked for, and by which container,
+// subject is what is to be explained: annotations, and the container that has them,
 // nil for none.
-func subject(c *cli.Context) (asked spec.Asked, doc *spec.Doc, err error) {
+func subject(c *cli.Context) (annotations map[string]string, doc *spec.Doc, err error) {
 	bundle, pairs := c.String("bundle"), c.StringSlice("annotation")
 	if (bundle == "") == (len(pairs) == 0) {
-		return spec.Asked{}, nil, report.Usage("explain takes either --bundle or --annotation")
+		return nil, nil, report.Usage("explain takes either --bundle or --annotation")
 	}
 	if bundle != "" {
-		doc, annotations, err := start.ReadBundle(bundle)
-		if err != nil {
-			return spec.Asked{}, nil, err
-		}
-		asked, err = start.Asked(annotations, "")
-		return asked, doc, err
+		doc, annotations, err = start.ReadBundle(bundle)
+		return annotations, doc, err
 	}
-	annotations := map[string]string{}
+	annotations = map[string]string{}
 	for _, p := range pairs {
 		key, value, ok := strings.Cut(p, "=")
 		if !ok {
-			return spec.Asked{}, nil, report.Usage("--annotation %q: want KEY=VALUE, such as secrets.oci/from=db", p)
+			return nil, nil, report.Usage("--annotation %q: want KEY=VALUE, such as secrets.oci/from=db", p)
 		}
 		if _, twice := annotations[key]; twice {
-			return spec.Asked{}, nil, report.Usage("--annotation %q is given twice; list several names in one value", key)
+			return nil, nil, report.Usage("--annotation %q is given twice; list several names in one value", key)
 		}
 		annotations[key] = value
 	}
-	asked, err = start.Asked(annotations, "")
-	return asked, nil, err
+	return annotations, nil, nil
 }
 
 // variables resolves what is asked for and keeps all but the values.

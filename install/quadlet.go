@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/oci-secrets/oci-secrets/spec"
 	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
@@ -88,19 +89,13 @@ func cutUp(path, text string) (errs []error) {
 			if end := slices.IndexFunc(rest, isAnnotation); end >= 0 {
 				rest = rest[:end]
 			}
-			if key, _, _ := strings.Cut(word, "="); isOurs(key) && len(rest) > 0 {
+			if key, _, _ := strings.Cut(word, "="); spec.IsOurs(key) && len(rest) > 0 {
 				errs = append(errs, refuse(fmt.Sprintf("write Annotation=%s", strings.Join(append([]string{word}, rest...), "+")),
 					"%s:%d: the value of %s has a blank outside of quotes, where podman cuts it: %q is lost", path, begun, key, rest[0]))
 			}
 		}
 	}
 	return errs
-}
-
-// isOurs reports whether a key is one that we read.
-func isOurs(key string) bool {
-	key = strings.ToLower(key)
-	return strings.HasPrefix(key, "secrets.oci/") || strings.Contains(key, ".secrets.oci/")
 }
 
 // isAnnotation tells KEY=VALUE from an item of a list, such as db#KEY=NAME.

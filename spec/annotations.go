@@ -32,7 +32,7 @@ func Parse(annotations map[string]string) (Asked, error) {
 	size, names := 0, 0
 	for text, value := range annotations {
 		switch {
-		case isOurs(text):
+		case IsOurs(text):
 			keys = append(keys, text)
 			size += len(value)
 			names += len(text)
@@ -121,7 +121,7 @@ func OfContainer(pod, container map[string]string, name string) (map[string]stri
 	seen := map[string]string{}
 	for _, annotations := range []map[string]string{pod, container} { // the container's own wins
 		for key, value := range annotations {
-			if isOurs(key) || isCut(key) {
+			if IsOurs(key) || isCut(key) {
 				seen[key] = value
 			}
 		}
@@ -154,7 +154,7 @@ func (p *problems) list(key, value string) []Request {
 	case none:
 		return nil
 	case "":
-		p.Add(fault.New(fault.Annotation, "leave the annotation out if nothing is wanted",
+		p.Add(fault.New(fault.Annotation, "leave the annotation out if nothing is wanted; "+none+" exempts one container of a pod",
 			"annotation %s: the list is empty", clip(key)))
 		return nil
 	}

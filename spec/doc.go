@@ -114,10 +114,10 @@ func (d *Doc) Annotations() (map[string]string, error) {
 			}
 			annotations[key] = value
 		}
-		asks = asks || isOurs(key)
+		asks = asks || IsOurs(key)
 		switch {
 		case problem == "":
-		case isOurs(key) && ours == nil:
+		case IsOurs(key) && ours == nil:
 			ours = d.fault(m.Value, "annotation %s %s", clip(key), problem)
 		case (isKubernetes(key) || isHookStream(key)) && theirs == nil:
 			theirs = d.fault(m.Value, "annotation %s %s", clip(key), problem)

@@ -37,7 +37,7 @@ type target struct {
 	container string // the one that it is for; "" for all
 }
 
-// parseTarget understands a key that [isOurs].
+// parseTarget understands a key that [IsOurs].
 func parseTarget(text string) (t target, ok bool) {
 	if text == keyFrom || text == keyDict {
 		return target{list: text}, true
@@ -61,9 +61,9 @@ func parseTarget(text string) (t target, ok bool) {
 // a slash and the container's name to the key of every annotation.
 func isGenerated(text string) bool { return strings.Count(text, "/") > 1 }
 
-// isOurs reports whether an annotation is one of ours, or would be but for its
+// IsOurs reports whether an annotation is one of ours, or would be but for its
 // letter case: that is a typo, and a typo must not start a bare container.
-func isOurs(text string) bool {
+func IsOurs(text string) bool {
 	prefix, _, ok := strings.Cut(text, "/")
 	labels := strings.Split(prefix, ".")
 	return ok && len(labels) > 1 && strings.EqualFold(strings.Join(labels[len(labels)-2:], "."), domain)

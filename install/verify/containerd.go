@@ -27,6 +27,8 @@ func openContainerd(ctx context.Context, image, self string) (*engine, error) {
 	_, namespace, _ := strings.Cut(image, ":")
 	ctr := func(args ...string) []string { return append([]string{"ctr", "--namespace", namespace}, args...) }
 	e := &engine{
+		problem: (&install.Machine{}).Unseen("containerd"),
+
 		load:   [][]string{ctr("images", "import", "-")},
 		unload: [][]string{ctr("images", "rm", "--sync", image), {"ctr", "namespaces", "rm", namespace}},
 	}

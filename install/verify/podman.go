@@ -4,6 +4,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 
@@ -33,7 +34,7 @@ func openPodman(ctx context.Context, image string) (*engine, error) {
 		}
 	}
 	e := &engine{
-		problem: m.Quadlets(),
+		problem: errors.Join(m.Quadlets(), m.Unseen("podman")),
 
 		ways:   []way{podmanWay("podman", byDefault, fix, image)},
 		load:   [][]string{{"podman", "load", "--quiet"}},

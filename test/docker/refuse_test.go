@@ -83,7 +83,7 @@ func TestRefuses(t *testing.T) {
 		{name: "letter case", args: []string{"--annotation=Secrets.oci/from=db"}, want: byShim + bundle +
 			"annotation Secrets.oci/from: no such key; hint: did you mean secrets.oci/from?"},
 		{name: "empty list", args: []string{from("")}, want: byShim + bundle +
-			"annotation secrets.oci/from: the list is empty; hint: leave the annotation out if nothing is wanted"},
+			"annotation secrets.oci/from: the list is empty; hint: leave the annotation out if nothing is wanted; none: exempts one container of a pod"},
 		{name: "list cut in two", args: []string{from("db"), "--annotation=db#DB_USER=NAME"}, want: byShim + bundle +
 			`annotation "db#DB_USER": it is the rest of a list that was cut in two; hint: write + between items: podman 4 cuts an annotation at commas, and a quadlet at blanks`},
 		{name: "container of no pod", args: []string{"--annotation=secrets.oci/from.web=db"}, want: byShim + bundle +

@@ -143,6 +143,18 @@ wait $!`
 				t.Errorf("ended: exit code %d\n%s\nimages and containers before %q, after %q", r.Code, r.Stderr, existing, now)
 			}
 
+			// As an earlier release left it.
+			hooks := h.etc + "/oci-secrets/hooks.d/oci-secrets.json"
+			if m.rootless {
+				hooks = h.etc + "/containers" + strings.TrimPrefix(hooks, h.etc)
+			}
+			h.ok(t, "sed", "-i", `s|(\[^/\]\*\\\\\.)?||`, hooks)
+			r = h.oci(t, "verify", "podman")
+			if want := "oci-secrets: " + hooks + " is of another release"; r.Code != 1 || !strings.HasPrefix(r.Stderr, want) {
+				t.Errorf("verify of an earlier install: exit code %d, want %q\n%s%s", r.Code, want, r.Stdout, r.Stderr)
+			}
+			installed("install", "podman")
+
 			rig.WantVar(t, rig.ParseReport(t, h.ok(t, "podman", "run", "--rm", from("db"), image)).Env, "DB_USER", "app")
 			name := "user-" + m.String()
 			h.ok(t, "podman", "--runtime", "oci-secrets", "run", "--detach", "--name", name, image, rig.PayloadPath, "wait", "/tmp/report")
