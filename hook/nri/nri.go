@@ -135,5 +135,5 @@ func oneLine(err error) error {
 	if hints := report.Hints(err); len(hints) > 0 {
 		text += " (" + strings.Join(hints, "; ") + ")"
 	}
-	return errors.New(printable.Line(text))
+	return errors.New(text)
 }

@@ -50,6 +50,9 @@ func TestError(t *testing.T) {
 			fault.New(fault.Refused, "a\x1b[2Jb\nc", "a\x1b[2Jb\rc\x7f\td\u009b2J\u202e"),
 			`oci-secrets: a\u001b[2Jb\u000dc\u007f\u0009d\u009b2J\u202e` + "\n" + `hint: a\u001b[2Jb\u000ac` + "\n", 12,
 		},
+		"a long line": {
+			fault.New(fault.Annotation, "", "%s", strings.Repeat("x", 3000)), "oci-secrets: " + strings.Repeat("x", 2048) + "...\n", 10,
+		},
 		"not UTF-8": {fault.New(fault.Refused, "", "a\xffb"), "oci-secrets: a\ufffdb\n", 12},
 	}
 	for name, tt := range tests {

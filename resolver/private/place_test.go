@@ -161,3 +161,31 @@ func TestMakeAll(t *testing.T) {
 		t.Error("it made a directory where their link leads")
 	}
 }
+
+// TestAlso reads files of a user who counts besides, and of others.
+func TestAlso(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(t *testing.T, dir string)
+		also   []uint32
+		want   string
+	}{
+		"theirs":                     {func(t *testing.T, dir string) { give(t, dir+"/f") }, []uint32{12345}, ""},
+		"their directory":            {func(t *testing.T, dir string) { give(t, dir) }, []uint32{12345}, ""},
+		"their sticky directory":     {func(t *testing.T, dir string) { give(t, dir); chmod(t, dir, 0o777|fs.ModeSticky) }, []uint32{12345}, ""},
+		"theirs, open to all":        {func(t *testing.T, dir string) { give(t, dir+"/f"); chmod(t, dir+"/f", 0o644) }, []uint32{12345}, "has mode 0644, so"},
+		"another's":                  {func(t *testing.T, dir string) { give(t, dir+"/f") }, []uint32{12346}, "belongs to uid 12345"},
+		"another's directory":        {func(t *testing.T, dir string) { give(t, dir) }, []uint32{12346}, "belongs to uid 12345"},
+		"theirs, and nobody counts":  {func(t *testing.T, dir string) { give(t, dir+"/f") }, nil, "belongs to uid 12345"},
+		"their directory, and so on": {func(t *testing.T, dir string) { give(t, dir) }, nil, "belongs to uid 12345"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, _ := shared(t)
+			write(t, dir+"/f", "content", 0o600)
+			tt.change(t, dir)
+			data, err := Read(dir+"/f", tt.also...)
+			if tt.want == "" && (err != nil || string(data) != "content") || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("read %q, error %v, want %q", data, err, tt.want)
+			}
+		})
+	}
+}
