@@ -6,10 +6,12 @@
 package budget
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -42,7 +44,10 @@ type cost struct {
 }
 
 func measure(to string, argv []string) int {
-	cmd := exec.Command(argv[0], argv[1:]...)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // for what does not end by itself
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	begun := time.Now()
 	_ = cmd.Run() // its exit code says it

@@ -61,7 +61,7 @@ func TestForeignHook(t *testing.T) {
 
 // TestSandboxByItsWord has a container whose author says that it is a pod's
 // sandbox, with all that may be known before it has an id, and of what the hook
-// makes of it when it does have the id.
+// makes of it when it does have the id: it gets nothing, and the log says so.
 func TestSandboxByItsWord(t *testing.T) {
 	runtimes(t, func(t *testing.T, name string) {
 		canary := rig.Canary()
@@ -79,6 +79,7 @@ func TestSandboxByItsWord(t *testing.T) {
 	// By the hook alone.
 	runtimes(t, func(t *testing.T, name string) {
 		r := rig.NewRuntime(t, name)
+		log := r.Log(t)
 		for id, want := range map[string]bool{"4f1d": true, "": false} {
 			canary := rig.Canary()
 			b, file := marking(t, "prestart", canary, "wait")
@@ -89,6 +90,10 @@ func TestSandboxByItsWord(t *testing.T) {
 			r.Start(t, b)
 			if got := slices.Contains(rig.AwaitReport(t, file).Env, "SECRET="+canary); got != want {
 				t.Errorf("sandbox %q: it has its secret: %v", id, got)
+			}
+			told := strings.Join(log.Deliveries(), "\n")
+			if exempt := "container " + b.ID + ": it is a pod's sandbox by its annotations, and gets nothing"; strings.Contains(told, exempt) == want {
+				t.Errorf("sandbox %q: the log has %q", id, told)
 			}
 			r.Delete(t, b)
 		}
