@@ -112,6 +112,21 @@ func TestBrokenLinks(t *testing.T) {
 	}
 }
 
+// TestHostileText has an engine say what a terminal and a table would obey.
+func TestHostileText(t *testing.T) {
+	const hostile, shown = "a\tb\x1b[2J\u202e\n<24>x", `a\u0009b\u001b[2J\u202e\u000a<24>x`
+	e := &engine{ways: []way{{name: "fake"}}, notes: []string{hostile}}
+	var got strings.Builder
+	if err := e.write(&got, [][checks]cell{{first: {text: hostile}}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"  no: " + shown + "\n", "\nnote: " + shown + "\n"} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("%q is not in %q", want, got.String())
+		}
+	}
+}
+
 // TestImage reads the image as an engine does: all that its manifest names is
 // there, and by its digest.
 func TestImage(t *testing.T) {
