@@ -40,6 +40,13 @@ func TestHostileText(t *testing.T) {
 	settings := filepath.Join(dir, "config.toml")
 	rig.WriteFile(t, settings, "deadline = \"1s\"\nchain = [\"dict\"]\nstate_dir = \"state\"\n[log]\nfile = \"log\"\nmetrics = \"metrics\"\n[dict]\npath = \"secrets.json\"\n", 0o600)
 	rig.WriteFile(t, "secrets.json", `{`+unescaped+`: {"A": "x"}, "bad": {`+unescaped+`: "x"}, "good": {"A": "x"}}`, 0o600)
+	files := filepath.Join(dir, "files.toml") // the settings of a directory with a file that is open to all
+	rig.WriteFile(t, files, "[dict]\npath = \"files\"\n", 0o600)
+	if err := os.Mkdir("files", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	rig.WriteFile(t, "files/good.toml", "[good]\nA = \"x\"\n", 0o600)
+	rig.WriteFile(t, "files/"+hostile+".toml", "[other]\nA = \"x\"\n", 0o644)
 	bundle := func(annotations string) string {
 		path := t.TempDir()
 		rig.WriteFile(t, path+"/config.json", `{"annotations": `+annotations+`, "process": {"env": [`+unescaped+`]}}`, 0o600)
@@ -77,6 +84,7 @@ func TestHostileText(t *testing.T) {
 		{"a hook's argument", "", []string{binary, "hook", hostile}},
 		{"an engine", "", []string{binary, "hook-config", "--path", "/" + hostile, "podman"}},
 		{"the plugin", "", []string{binary, "nri", "--name", hostile}},
+		{"a file's name in a note", "", []string{binary, "explain", "--config", files, "--annotation", "secrets.oci/from=good"}},
 		{"a runtime", "", []string{oddShim, "create", hostile}},
 	}
 	for name, list := range lists {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/oci-secrets/oci-secrets/hook/printable"
+	"github.com/oci-secrets/oci-secrets/spec/fault"
 )
 
 type annotations = map[string]string
@@ -219,7 +220,8 @@ func TestHostileText(t *testing.T) {
 	guard := (Guard{}).ValidateContainerAdjustment(t.Context(), req)
 	var log strings.Builder
 	(&Options{Log: &log}).tell("%s", hostile)
-	for _, text := range []string{err.Error(), guard.Error(), strings.TrimSuffix(log.String(), "\n")} {
+	quoting := oneLine(fault.New(fault.Annotation, hostile, "%s", hostile))
+	for _, text := range []string{err.Error(), guard.Error(), quoting.Error(), strings.TrimSuffix(log.String(), "\n")} {
 		if printable.Line(text) != text {
 			t.Errorf("%q", text)
 		}

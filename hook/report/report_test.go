@@ -103,8 +103,10 @@ func TestTooMuch(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("permission denied é", 100_000)
+	escapes := "a" + strings.Repeat("\x01é", 100_000) // longer when they are shown, and cut within a letter
 	for name, err := range map[string]error{
 		"many": many.Err(), "unlisted": errors.Join(unlisted...), "long": fault.New(fault.Annotation, long, "%s", long),
+		"escapes": fault.New(fault.Annotation, escapes, "%s", escapes),
 	} {
 		var b strings.Builder
 		if code := report.Error(&b, err); code != report.Code(err) {
@@ -113,6 +115,11 @@ func TestTooMuch(t *testing.T) {
 		for what, text := range map[string]string{"lines": b.String(), "one line": report.OneLine(err)} {
 			if len(text) > limit.ErrorText || len(text) < 1000 || !utf8.ValidString(text) {
 				t.Errorf("%s: %s of %d bytes", name, what, len(text))
+			}
+			for line := range strings.Lines(text) {
+				if what == "lines" && len(line) > 2<<10+len("oci-secrets: ...\n") {
+					t.Errorf("%s: a line of %d bytes", name, len(line))
+				}
 			}
 		}
 	}

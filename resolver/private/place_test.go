@@ -175,6 +175,7 @@ func TestAlso(t *testing.T) {
 		"theirs, open to all":        {func(t *testing.T, dir string) { give(t, dir+"/f"); chmod(t, dir+"/f", 0o644) }, []uint32{12345}, "has mode 0644, so"},
 		"another's":                  {func(t *testing.T, dir string) { give(t, dir+"/f") }, []uint32{12346}, "belongs to uid 12345"},
 		"another's directory":        {func(t *testing.T, dir string) { give(t, dir) }, []uint32{12346}, "belongs to uid 12345"},
+		"their open directory":       {func(t *testing.T, dir string) { give(t, dir); chmod(t, dir, 0o777) }, []uint32{12345}, "has mode 0777, so"},
 		"theirs, and nobody counts":  {func(t *testing.T, dir string) { give(t, dir+"/f") }, nil, "belongs to uid 12345"},
 		"their directory, and so on": {func(t *testing.T, dir string) { give(t, dir) }, nil, "belongs to uid 12345"},
 	} {
