@@ -82,6 +82,9 @@ setup-conformance:
 	test/setup/packages.sh conformance
 	test/setup/runtime-tools.sh
 	test/setup/source.sh crun
+	test/setup/source.sh podman
+	test/setup/containerd.sh
+	test/setup/critest.sh
 
 setup-lint:
 	test/setup/packages.sh lint

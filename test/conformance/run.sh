@@ -26,7 +26,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
 . test/conformance/results.bash
 
-suites=(runc/runc runtime-tools/debian-runc runtime-tools/crun crun/crun)
+suites=(runc/runc runtime-tools/debian-runc runtime-tools/crun crun/crun critest/runc podman/crun)
 PART=chosen
 if [[ ${1-} == all ]]; then
 	PART=all
@@ -54,6 +54,7 @@ trap 'ungroup; rm -rf "$work"' EXIT
 # group moves this process into its control groups.
 group() {
 	local h file
+	ungroup # a run that was killed left some
 	for h in "${hierarchies[@]}"; do
 		mkdir "$h/$groups"
 		for file in "$h"/cpuset.{cpus,mems}; do
@@ -93,7 +94,7 @@ run() {
 		exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C TMPDIR="$out" \
 			PART="$PART" RUNTIME="$work/$runtime/$mode/$runtime" MODE="$mode" \
 			unshare --cgroup sh -c '[ ! -d "$0" ] || echo $$ >"$0/cgroup.procs"; exec "$@"' "/sys/fs/cgroup/$groups/init" \
-			unshare --mount --net --pid --fork --kill-child "$here/world.sh" "$work/settings" "$groups" "$out.tap" "$here/suites/$suite.sh" run "$@"
+			unshare --mount --net --ipc --pid --fork --kill-child "$here/world.sh" "$work/settings" "$groups" "$out.tap" "$here/suites/$suite.sh" run "$@"
 	) 9<&-
 	ungroup
 	results <"$out.tap" >"$out.results"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The first process of a run, in new mount, pid, network and control group
+# The first process of a run, in new mount, pid, network, ipc and control group
 # namespaces: makes the suite a world of its own, and runs a command there, with
 # the controlling terminal that suites take for granted.
 #

@@ -42,6 +42,10 @@ conformance=(
 	"${demo[@]}"
 	/usr/sbin/runc:runc
 	crun:crun
+	podman:podman
+	conmon:conmon
+	/usr/lib/podman/netavark:netavark
+	/usr/lib/cni/bridge:containernetworking-plugins
 	bats:bats
 	/bin/busybox:busybox-static
 	gawk:gawk

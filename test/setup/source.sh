@@ -5,15 +5,15 @@
 # no package, and prints its path; with --path it prints where it is or would be.
 # The host's apt is told of no source packages: it gets a configuration of its own.
 #
-#   source.sh crun [--path]
+#   source.sh crun|podman [--path]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . test/setup/cached.bash
 
 case ${1-} in
-crun) ;;
+crun | podman) ;;
 *)
-	echo "usage: $0 crun [--path]" >&2
+	echo "usage: $0 crun|podman [--path]" >&2
 	exit 2
 	;;
 esac

@@ -19,7 +19,7 @@ busybox() {
 	for applet in $(/bin/busybox --list); do
 		[[ $applet == busybox ]] || ln "$1/bin/busybox" "$1/bin/$applet"
 	done
-	printf '%s\n' root:x:0:0:root:/root:/bin/sh daemon:x:1:1:daemon:/usr/sbin:/bin/false >"$1/etc/passwd"
+	printf '%s\n' root:x:0:0:root:/root:/bin/sh daemon:x:1:1:daemon:/usr/sbin:/bin/false nobody:x:65534:65534:nobody:/:/bin/false >"$1/etc/passwd"
 	printf '%s\n' root:x:0: daemon:x:1: users:x:100: >"$1/etc/group"
 }
 
