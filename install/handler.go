@@ -20,6 +20,10 @@ const (
 // with path.Match, and Kubernetes allows a key one slash.
 var annotationGlobs = []any{"secrets.oci/*", "*.secrets.oci/*"}
 
+// annotationLists are the keys of a handler that list such globs, for annotations of
+// pods and of containers.
+var annotationLists = []string{"pod_annotations", "container_annotations"}
+
 // criPlugins are the plugins with CRI's runtimes, by the version of config.toml.
 // Version 2 is that of containerd 1.3, the others are of 2.x; each containerd
 // reads the older ones as well.
@@ -125,7 +129,7 @@ func (c *containerdConfig) handler(cri map[string]any) map[string]any {
 	}
 	options["BinaryName"] = c.shim
 	h["options"], h["runtime_type"] = options, runcType
-	for _, key := range []string{"pod_annotations", "container_annotations"} {
+	for _, key := range annotationLists {
 		list, _ := h[key].([]any)
 		list = slices.DeleteFunc(slices.Clone(list), func(glob any) bool { return slices.Contains(annotationGlobs, glob) })
 		h[key] = append(list, annotationGlobs...)

@@ -62,7 +62,7 @@ func (m *Machine) Unseen(engine string) error {
 				continue
 			}
 			check(file, func(key string) bool {
-				for _, name := range []string{"pod_annotations", "container_annotations"} {
+				for _, name := range annotationLists {
 					globs, _ := handler[name].([]any)
 					if !slices.ContainsFunc(globs, func(glob any) bool {
 						ok, _ := path.Match(fmt.Sprint(glob), key)

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,75 +15,36 @@ import (
 	"testing"
 	"time"
 
-	"github.com/containerd/nri/pkg/adaptation"
 	"github.com/containerd/nri/pkg/api"
-	nrilog "github.com/containerd/nri/pkg/log"
 
 	"github.com/oci-secrets/oci-secrets/spec/fault"
+	testnri "github.com/oci-secrets/oci-secrets/test/nri"
 	"github.com/oci-secrets/oci-secrets/test/rig"
 )
 
 func TestMain(m *testing.M) {
-	nrilog.Set(log{&Options{Log: io.Discard}}) // the engine's half tells a lot
 	code := m.Run()
 	rig.Cleanup()
 	os.Exit(code)
 }
 
-// engine is the engines' half of NRI, in this process.
-type engine struct {
-	*adaptation.Adaptation
-	socket, plugins, settings string
-}
+// engine is the engines' half of NRI.
+type engine struct{ *testnri.Engine }
 
-func newEngine(t *testing.T) *engine {
+func newEngine(t *testing.T) engine {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nri") //nolint:usetesting // short: a socket's path has 107 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	e := &engine{socket: dir + "/sock", plugins: dir + "/plugins", settings: dir + "/conf.d"}
-	for _, d := range []string{e.plugins, e.settings} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return e
-}
-
-// start is the engine's start.
-func (e *engine) start(t *testing.T) {
-	t.Helper()
-	nothing := func(ctx context.Context, sync adaptation.SyncCB) error {
-		_, err := sync(ctx, nil, nil)
-		return err
-	}
-	var err error
-	e.Adaptation, err = adaptation.New("engine", "1.2.3", nothing,
-		func(context.Context, []*api.ContainerUpdate) ([]*api.ContainerUpdate, error) { return nil, nil },
-		adaptation.WithSocketPath(e.socket), adaptation.WithPluginPath(e.plugins), adaptation.WithPluginConfigPath(e.settings))
-	if err == nil {
-		err = e.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(e.Stop)
+	return engine{testnri.New(t)}
 }
 
 // hooksOf are the hooks that a container gets which asks for a secret.
-func (e *engine) hooksOf(t *testing.T) ([]*api.Hook, error) {
+func (e engine) hooksOf(t *testing.T) ([]*api.Hook, error) {
 	t.Helper()
-	reply, err := e.CreateContainer(t.Context(), &adaptation.CreateContainerRequest{
-		Pod:       &api.PodSandbox{Id: "p", Name: "pod", Namespace: "ns", Annotations: annotations{"secrets.oci/from": "db"}},
-		Container: &api.Container{Id: "c", Name: "web", PodSandboxId: "p"},
-	})
+	reply, err := e.Create(t, annotations{"secrets.oci/from": "db"})
 	return reply.GetAdjust().GetHooks().GetCreateRuntime(), err
 }
 
 // awaitHook waits for a container to get the hook.
-func (e *engine) awaitHook(t *testing.T) *api.Hook {
+func (e engine) awaitHook(t *testing.T) *api.Hook {
 	t.Helper()
 	var hooks []*api.Hook
 	rig.Eventually(t, "a container gets the hook", func() bool {
@@ -107,10 +67,10 @@ func (b *buffer) Write(p []byte) (int, error) { b.Lock(); defer b.Unlock(); retu
 func (b *buffer) String() string              { b.Lock(); defer b.Unlock(); return b.b.String() }
 
 // run starts a plugin, and ends it with the test.
-func (e *engine) run(t *testing.T, o Options) *buffer {
+func (e engine) run(t *testing.T, o Options) *buffer {
 	t.Helper()
 	said := &buffer{}
-	o.Path, o.Socket, o.Log = binary, e.socket, said
+	o.Path, o.Socket, o.Log = binary, e.Socket, said
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Run(ctx, o) }()
@@ -128,7 +88,7 @@ func TestWaitsForEngine(t *testing.T) {
 	e := newEngine(t)
 	said := e.run(t, Options{Name: "oci-secrets", Index: "10"})
 	rig.Eventually(t, "the plugin has tried", func() bool { return said.String() != "" })
-	e.start(t)
+	e.Start(t)
 	if h := e.awaitHook(t); h.Path != binary {
 		t.Errorf("the hook is %v", h)
 	}
@@ -167,7 +127,7 @@ func cpu(t *testing.T) time.Duration {
 // before it configures it, which the stub does not notice.
 func TestEngineThatFallsSilent(t *testing.T) {
 	e := newEngine(t)
-	l, err := net.Listen("unix", e.socket)
+	l, err := net.Listen("unix", e.Socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,10 +146,10 @@ func TestEngineThatFallsSilent(t *testing.T) {
 		register = append(register, b[:n]...)
 	}
 	answerRegistration(t, conn)
-	if err := errors.Join(conn.Close(), l.Close(), os.Remove(e.socket)); err != nil {
+	if err := errors.Join(conn.Close(), l.Close(), os.Remove(e.Socket)); err != nil {
 		t.Fatal(err)
 	}
-	e.start(t)
+	e.Start(t)
 	e.awaitHook(t)
 }
 
@@ -206,7 +166,7 @@ func answerRegistration(t *testing.T, conn net.Conn) {
 // TestGuardRefuses has the real engine ask the real guard.
 func TestGuardRefuses(t *testing.T) {
 	e := newEngine(t)
-	e.start(t)
+	e.Start(t)
 	said := e.run(t, Options{Name: "oci-secrets-guard", Index: "99", Guard: true})
 	var err error
 	rig.Eventually(t, "the guard refuses", func() bool {
@@ -227,26 +187,26 @@ func TestGuardRefuses(t *testing.T) {
 func TestLaunched(t *testing.T) {
 	e := newEngine(t)
 	for _, name := range []string{"10-oci-secrets", "99-oci-secrets-guard"} {
-		if err := os.Symlink(rig.Binary(t), filepath.Join(e.plugins, name)); err != nil {
+		if err := os.Symlink(rig.Binary(t), filepath.Join(e.Plugins, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	e.start(t)
+	e.Start(t)
 	hooks, err := e.hooksOf(t)
 	if err != nil || len(hooks) != 1 || hooks[0].Path != rig.Binary(t) || len(hooks[0].Args) != 2 {
 		t.Errorf("the first container gets %v, %v", hooks, err)
 	}
 	e.Stop()
 
-	rig.WriteFile(t, e.settings+"/oci-secrets.conf", "config = \"/c\"\npath = \"/x/oci-secrets\"\n", 0o644)
-	e.start(t)
+	rig.WriteFile(t, e.Settings+"/oci-secrets.conf", "config = \"/c\"\npath = \"/x/oci-secrets\"\n", 0o644)
+	e.Start(t)
 	if h := e.awaitHook(t); h.Path != "/x/oci-secrets" || strings.Join(h.Args, " ") != "oci-secrets hook --config /c" {
 		t.Errorf("the hook is %v", h)
 	}
 	e.Stop()
 
-	rig.WriteFile(t, e.settings+"/oci-secrets.conf", "conf = \"/c\"\n", 0o644)
-	e.start(t)
+	rig.WriteFile(t, e.Settings+"/oci-secrets.conf", "conf = \"/c\"\n", 0o644)
+	e.Start(t)
 	if hooks, err := e.hooksOf(t); err == nil || !strings.Contains(err.Error(), "the plugin's settings: unknown key conf") {
 		t.Errorf("with broken settings, a container gets %v, %v", hooks, err)
 	}

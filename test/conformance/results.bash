@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# To be sourced. What suites say, and what is made of it.
+# To be sourced. What suites say, what is made of it, and how they are asked again.
 
 # results reads TAP and prints a line for each test: how it ended, a tab, and its
 # name. A name that comes again carries a number.
@@ -19,6 +19,9 @@ results() {
 			print how "\t" name
 		}'
 }
+
+# literal TEXT prints the regular expression that matches the text alone.
+literal() { printf %s "$1" | sed 's/[][\.*^$+?(){}|]/\\&/g'; }
 
 # plain NAME prints the name as the suite knows it.
 plain() { sed -E 's/ \([0-9]+\)$//' <<<"$1"; }

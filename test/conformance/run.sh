@@ -54,7 +54,6 @@ trap 'ungroup; rm -rf "$work"' EXIT
 # group moves this process into its control groups.
 group() {
 	local h file
-	ungroup # a run that was killed left some
 	for h in "${hierarchies[@]}"; do
 		mkdir "$h/$groups"
 		for file in "$h"/cpuset.{cpus,mems}; do
@@ -108,16 +107,16 @@ unit() {
 # again MODE TEST prints how a test ends when its unit is run three times more: passed,
 # or failed, or each way that was seen; nothing where there is no such test.
 again() {
-	local unit results
-	unit=$(unit "$2")
-	results=$work/$id/$1.again.$(sha256sum <<<"$unit" | cut -c 1-16)
-	if [[ ! -e $results ]]; then
+	local name seen
+	name=$(unit "$2")
+	seen=$work/$id/$1.again.$(sha256sum <<<"$name" | cut -c 1-16)
+	if [[ ! -e $seen ]]; then
 		for _ in 1 2 3; do
-			run "$1" again "$unit"
+			run "$1" again "$name"
 			cat "$work/$id/again.results"
-		done >"$results"
+		done >"$seen"
 	fi
-	result "$2" <"$results" | sort -u | paste -s -d ' '
+	result "$2" <"$seen" | sort -u | paste -s -d ' '
 }
 
 # compare MODE prints the tests that pass with the bare runtime and not in that
@@ -160,6 +159,7 @@ for runtime in "${!runtimes[@]}"; do
 	chmod +x "$work/$runtime"/{shim,secrets}/"$runtime"
 done
 
+ungroup # a run that was killed left some
 failed=0
 for id in "${suites[@]}"; do
 	suite=${id%/*} runtime=${id#*/}

@@ -43,3 +43,9 @@ cached() {
 	fi
 	echo "$program"
 }
+
+# module_dir MODULE@VERSION prints the directory of a module that is none of ours, which
+# it downloads.
+module_dir() {
+	GOWORK=off GOFLAGS='' go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'
+}

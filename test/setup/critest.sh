@@ -11,7 +11,7 @@ module=sigs.k8s.io/cri-tools version=v1.34.0
 
 build() {
 	local source
-	source=$(GOWORK=off GOFLAGS='' go mod download -json "$module@$version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') &&
+	source=$(module_dir "$module@$version") &&
 		GOWORK=off GOFLAGS='' CGO_ENABLED=0 nice go test -C "$source" -mod=readonly -trimpath -c -o "$1" ./cmd/critest
 }
 

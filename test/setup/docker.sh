@@ -13,7 +13,7 @@ module=github.com/docker/cli version=v29.9.2
 # it was released with is vendor.mod and vendor.sum, which serve as such.
 build() {
 	local source=$1.src from
-	from=$(GOWORK=off GOFLAGS='' go mod download -json "$module@$version+incompatible" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') &&
+	from=$(module_dir "$module@$version+incompatible") &&
 		cp -r "$from" "$source" &&
 		chmod -R u+w "$source" &&
 		rm -r "$source/vendor" &&

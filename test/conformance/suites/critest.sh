@@ -8,16 +8,17 @@
 #   critest.sh run [TEST]    runs them, or one test
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=test/conformance/results.bash
+. "$here/../results.bash"
 
 # image COMMAND NAME... prints images of the layer, as `docker save` writes them. The
 # words of the command have commas between them.
 image() {
-	local config layer
+	local layer
 	layer=$(sha256sum image/layer.tar | cut -d ' ' -f 1)
-	config=$(jq -n --arg command "$1" --arg arch "$(go env GOARCH)" --arg layer "sha256:$layer" \
+	jq -n --arg command "$1" --arg arch "$(go env GOARCH)" --arg layer "sha256:$layer" \
 		'{architecture: $arch, os: "linux", config: {Env: ["PATH=/bin:/usr/sbin"], Cmd: ($command | split(","))},
-			rootfs: {type: "layers", diff_ids: [$layer]}}')
-	echo "$config" >"image/${1%%,*}.json"
+			rootfs: {type: "layers", diff_ids: [$layer]}}' >"image/${1%%,*}.json"
 	jq -n --arg config "${1%%,*}.json" '{Config: $config, Layers: ["layer.tar"], RepoTags: $ARGS.positional}' --args "${@:2}"
 }
 
@@ -41,7 +42,7 @@ prepare() {
 		httpd -h /etc
 		while :; do sleep 0.1; done
 	END
-	echo '#!/bin/sh' >busybox/bin/pgrep && echo 'exec pidof sleep' >>busybox/bin/pgrep
+	printf '#!/bin/sh\nexec pidof sleep\n' >busybox/bin/pgrep
 	printf '#!/bin/sh\ncat /proc/sysvipc/shm\n' >busybox/bin/ipcs
 	echo welcome >busybox/etc/index.html
 	chmod 755 busybox/bin/{nginx,pgrep,ipcs}
@@ -88,7 +89,7 @@ run() {
 	# Most of the time they wait, so two run at once. The rest tests what is the
 	# engine's own, says little of a shim, or takes long.
 	if (($#)); then
-		critest "$(printf %s "$1" | sed 's/[][\.*^$+?(){}|]/\\&/g')\$"
+		critest "$(literal "$1")\$"
 	elif [[ $PART == all ]]; then
 		critest .
 	else

@@ -8,6 +8,8 @@
 #   podman.sh run [TEST]    runs them, or one test
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=test/conformance/results.bash
+. "$here/../results.bash"
 image=quay.io/libpod/testimage:20220615
 
 prepare() {
@@ -27,7 +29,7 @@ run() {
 	# Starting, removing, exec and ipc namespaces: what else there is says
 	# little of a shim, or takes long.
 	[[ $PART == all ]] || files=(tests/{045,055,075,190}-*.bats)
-	(($# == 0)) || filter=(--filter "^$(printf %s "$1" | sed 's/[][\.*^$+?(){}|]/\\&/g')\$")
+	(($# == 0)) || filter=(--filter "^$(literal "$1")\$")
 	mkdir -p /etc/containers
 	cat >/etc/containers/containers.conf <<-END
 		[containers]

@@ -7,6 +7,8 @@
 #   runc.sh run [TEST]    runs it, or one test
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=test/conformance/results.bash
+. "$here/../results.bash"
 suite=$PWD/tests/integration
 
 prepare() {
@@ -31,7 +33,7 @@ prepare() {
 
 run() {
 	local filter=()
-	(($# == 0)) || filter=(--filter "^$(printf %s "$1" | sed 's/[][\.*^$+?(){}|]/\\&/g')\$")
+	(($# == 0)) || filter=(--filter "^$(literal "$1")\$")
 	cd "$suite"
 	RUNC=$RUNTIME exec bats --formatter tap "${filter[@]}" ./*.bats
 }
